@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# What our own tests, benchmarks and examples are compiled with. None of it is exported.
+
+add_library(moe_warnings INTERFACE)
+target_compile_options(moe_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror)
+
+add_library(moe_development INTERFACE)
+target_link_libraries(moe_development INTERFACE moe::moe moe_warnings)
+if(MOE_NATIVE)
+  target_compile_options(moe_development INTERFACE -march=native)
+endif()
+if(MOE_SANITIZE)
+  target_compile_options(moe_development INTERFACE
+    "-fsanitize=${MOE_SANITIZE}" -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  target_link_options(moe_development INTERFACE "-fsanitize=${MOE_SANITIZE}")
+endif()

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+# Install rules: headers, targets and moeConfig.cmake, so that find_package(moe) works from the install prefix.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(moe_config_dir "${CMAKE_INSTALL_DATADIR}/cmake/moe")  # share: headers only, nothing depends on the architecture
+
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/moe" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+        FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
+install(TARGETS moe_core moe_moe EXPORT moeTargets)
+install(EXPORT moeTargets NAMESPACE moe:: DESTINATION "${moe_config_dir}")
+
+configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/moeConfig.cmake.in" "${PROJECT_BINARY_DIR}/moeConfig.cmake"
+  INSTALL_DESTINATION "${moe_config_dir}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/moeConfigVersion.cmake"
+  VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES "${PROJECT_BINARY_DIR}/moeConfig.cmake" "${PROJECT_BINARY_DIR}/moeConfigVersion.cmake"
+  "${CMAKE_CURRENT_LIST_DIR}/xsimd.cmake" DESTINATION "${moe_config_dir}")
+
+# Eigen and xsimd that were fetched with git live in the build tree only. They go into the same prefix as moe, as the
+# ordinary CMake packages they are, so that find_package(moe) finds them after the build tree is gone.
+set(moe_fetched "${CMAKE_BINARY_DIR}/deps/library")
+if(EXISTS "${moe_fetched}")
+  install(DIRECTORY "${moe_fetched}/" DESTINATION .)
+endif()

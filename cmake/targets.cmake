@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# The two targets that users link: moe::core (vocabulary, no dependencies) and moe::moe (everything).
+# They carry include directories, cxx_std_20 and dependencies; never a warning, optimisation or -march flag.
+
+# Imported targets are local to a directory; a project that added moe with add_subdirectory needs to see them too.
+function(moe_find_global package target)
+  if(NOT TARGET ${target})
+    find_package(${package} REQUIRED ${ARGN})
+    get_target_property(imported ${target} IMPORTED)
+    if(imported)
+      set_target_properties(${target} PROPERTIES IMPORTED_GLOBAL TRUE)
+    endif()
+  endif()
+  foreach(variable ${package}_DIR ${package}_VERSION)
+    set(${variable} "${${variable}}" PARENT_SCOPE)
+  endforeach()
+endfunction()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+moe_find_global(Eigen3 Eigen3::Eigen NO_MODULE)
+moe_find_global(xsimd xsimd)
+moe_find_global(Threads Threads::Threads)
+include("${CMAKE_CURRENT_LIST_DIR}/xsimd.cmake")
+
+add_library(moe_core INTERFACE)
+add_library(moe::core ALIAS moe_core)
+target_compile_features(moe_core INTERFACE cxx_std_20)
+target_include_directories(moe_core INTERFACE
+  "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
+  "$<INSTALL_INTERFACE:include>")
+set_target_properties(moe_core PROPERTIES EXPORT_NAME core)
+
+add_library(moe_moe INTERFACE)
+add_library(moe::moe ALIAS moe_moe)
+target_link_libraries(moe_moe INTERFACE moe_core Eigen3::Eigen moe::xsimd Threads::Threads)
+set_target_properties(moe_moe PROPERTIES EXPORT_NAME moe)

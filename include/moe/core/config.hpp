@@ -1,0 +1,70 @@
+// core/config: what every header agrees on: namespace, MOE_FN, index type
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that emits code lives in an inline namespace that names version and instruction set. Translation units
+// compiled with different -march flags can then be linked into one program: each keeps its own copy of every inline
+// function, and passing a moe object from one to the other is a link error instead of a crash.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "moe/core/version.hpp"
+
+#if defined(_MSVC_LANG)
+#define MOE_CPLUSPLUS _MSVC_LANG
+#else
+#define MOE_CPLUSPLUS __cplusplus
+#endif
+#if MOE_CPLUSPLUS < 202002L
+#error "moe needs C++20: compile with -std=c++20 or newer"
+#endif
+
+// One letter group per instruction set that changes generated code.
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define MOE_ISA_NAME avx512
+#elif defined(__AVX512F__)
+#define MOE_ISA_NAME avx512f
+#elif defined(__AVX2__) && defined(__FMA__)
+#define MOE_ISA_NAME avx2_fma
+#elif defined(__AVX2__)
+#define MOE_ISA_NAME avx2
+#elif defined(__AVX__)
+#define MOE_ISA_NAME avx
+#elif defined(__SSE4_2__)
+#define MOE_ISA_NAME sse4_2
+#elif defined(__x86_64__) || defined(_M_X64)
+#define MOE_ISA_NAME sse2
+#elif defined(__ARM_FEATURE_SVE)
+#define MOE_ISA_NAME sve
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define MOE_ISA_NAME neon64
+#else
+#define MOE_ISA_NAME generic
+#endif
+
+#define MOE_JOIN_(major, minor, isa) v##major##_##minor##_##isa
+#define MOE_JOIN(major, minor, isa) MOE_JOIN_(major, minor, isa)
+#define MOE_ABI MOE_JOIN(MOE_VERSION_MAJOR, MOE_VERSION_MINOR, MOE_ISA_NAME)
+#define MOE_STRING_(x) #x
+#define MOE_STRING(x) MOE_STRING_(x)
+
+#define MOE_BEGIN     \
+    namespace moe {   \
+    inline namespace MOE_ABI {
+#define MOE_END \
+    }           \
+    }
+
+// Marks the call operator of a row program, which a device backend runs as a kernel.
+#if defined(__CUDACC__)
+#define MOE_FN __host__ __device__
+#else
+#define MOE_FN
+#endif
+
+MOE_BEGIN
+
+using index_t = std::int32_t;  // tokens, experts, features, routes; byte counts are std::size_t
+
+MOE_END
