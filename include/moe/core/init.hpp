@@ -1,0 +1,36 @@
+// core/init: how fresh weights are drawn
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moe/core/panels.hpp"
+#include "moe/core/rng.hpp"
+
+MOE_BEGIN
+
+namespace detail {
+
+// Uniform in +-1/sqrt(K), the usual start of a linear map with K inputs. A pure function of seed and name, the same for
+// every scalar type up to rounding.
+template <class T, class S>
+void draw_uniform(panels<T, S>& w, std::uint64_t seed, std::string_view name) {
+    if (w.inputs() == 0) return;
+    const random_stream random(seed, stream_id(name));
+    const double bound = 1.0 / std::sqrt(static_cast<double>(w.inputs()));
+    for (index_t g = 0; g < w.groups(); ++g) {
+        for (index_t n = 0; n < w.outputs(); ++n) {
+            const std::uint64_t row = static_cast<std::uint64_t>(g) * static_cast<std::uint64_t>(w.outputs()) +
+                                      static_cast<std::uint64_t>(n);
+            for (index_t k = 0; k < w.inputs(); ++k) {
+                w(g, n, k) = static_cast<T>(bound * (2.0 * random.uniform(row, static_cast<std::uint32_t>(k)) - 1.0));
+            }
+        }
+    }
+}
+
+inline void require_positive(const char* option, index_t value) {
+    if (value < 1) throw_value(option, "at least 1", std::to_string(value));
+}
+
+}  // namespace detail
+
+MOE_END

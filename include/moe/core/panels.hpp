@@ -1,0 +1,85 @@
+// core/panels: weights [G,N,K] in the one layout every kernel reads
+// SPDX-License-Identifier: Apache-2.0
+//
+// G groups (experts) of an N x K matrix: N outputs, K inputs. The outputs of a group are cut into panels of `width`
+// neighbours; a panel stores, for each input, its `width` weights side by side:
+//
+//     element (g, n, k)  ->  ((g * panels + n / width) * K + k) * width + n % width
+//
+// A panel is one forward stream for a matrix-vector product, holds a register tile for a matrix product, and serves both
+// products of the backward pass, so no weight is ever repacked, and optimisers, which work element by element, need not
+// know. The outputs behind the last one are zeros, and stay zeros because their gradients are.
+#pragma once
+
+#include "moe/core/storage.hpp"
+
+MOE_BEGIN
+
+template <class T, class Space = host_memory>
+class panels {
+public:
+    using value_type = T;
+    static constexpr index_t width = static_cast<index_t>(256 / sizeof(T));
+
+    panels() = default;
+    panels(index_t groups, index_t outputs, index_t inputs) : groups_(groups), outputs_(outputs), inputs_(inputs) {
+        if (groups < 0 || outputs < 0 || inputs < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
+        storage_ = buffer<T, Space>(static_cast<std::size_t>(groups) * group_size());
+    }
+
+    index_t groups() const { return groups_; }
+    index_t outputs() const { return outputs_; }
+    index_t inputs() const { return inputs_; }
+    index_t panel_count() const { return (outputs_ + width - 1) / width; }
+
+    // The first weight of panel p of group g, [K][width].
+    T* panel(index_t g, index_t p) { return storage_.data() + panel_offset(g, p); }
+    const T* panel(index_t g, index_t p) const { return storage_.data() + panel_offset(g, p); }
+
+    T& operator()(index_t g, index_t n, index_t k) { return panel(g, n / width)[std::ptrdiff_t(k) * width + n % width]; }
+    const T& operator()(index_t g, index_t n, index_t k) const {
+        return panel(g, n / width)[std::ptrdiff_t(k) * width + n % width];
+    }
+
+    // Sets or reads one group as a row-major [N,K] matrix, the layout of checkpoints.
+    template <class U>
+    void assign(index_t g, matrix_view<U> w) {
+        check_group(g);
+        detail::require_shape("weights", w, outputs_, inputs_);
+        for (index_t n = 0; n < outputs_; ++n) {
+            for (index_t k = 0; k < inputs_; ++k) (*this)(g, n, k) = static_cast<T>(w(n, k));
+        }
+    }
+    template <class U>
+    void read(index_t g, matrix_view<U> w) const {
+        check_group(g);
+        detail::require_shape("weights", w, outputs_, inputs_);
+        for (index_t n = 0; n < outputs_; ++n) {
+            for (index_t k = 0; k < inputs_; ++k) w(n, k) = static_cast<U>((*this)(g, n, k));
+        }
+    }
+
+    // All elements as stored, padding included.
+    std::span<T> span() { return storage_.span(); }
+    std::span<const T> span() const { return storage_.span(); }
+
+private:
+    std::size_t group_size() const {
+        return static_cast<std::size_t>(panel_count()) * static_cast<std::size_t>(inputs_) * std::size_t(width);
+    }
+    std::size_t panel_offset(index_t g, index_t p) const {
+        return static_cast<std::size_t>(g) * group_size() + std::size_t(p) * std::size_t(inputs_) * std::size_t(width);
+    }
+    void check_group(index_t g) const {
+        if (g < 0 || g >= groups_) {
+            throw_value("expert", "0 to " + std::to_string(groups_ - 1), std::to_string(g));
+        }
+    }
+
+    index_t groups_ = 0;
+    index_t outputs_ = 0;
+    index_t inputs_ = 0;
+    buffer<T, Space> storage_;
+};
+
+MOE_END

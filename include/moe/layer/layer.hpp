@@ -1,0 +1,281 @@
+// layer/layer: router, experts, optional shared experts, combine and observer: x [T,D] -> y [T,Dout], and back
+// SPDX-License-Identifier: Apache-2.0
+//
+//     for every token t            routes of t        = router(x[t])                        router
+//     for every expert e           rows of e          = expert_e(x[token of row])           experts
+//     for every token t            y[t]               = sum over its rows of weight * row   combine, ascending expert
+//                                  y[t]              += shared(x[t])                        shared
+//
+// The parts stand in this order; shared, combine and observer may be left out (combine: weighted_sum).
+//
+// x, y          must not overlap; y is written for every token, 0 for one without routes
+// training      forward with a tape, then losses add to tape.d, then backward once; gradients accumulate, dx is written
+// threads       forward is const: one layer serves many threads, each with its own backend and tape
+// memory        a warm call into the caller's y allocates nothing
+#pragma once
+
+#include "moe/combine/weighted_sum.hpp"
+#include "moe/core/adapt.hpp"
+#include "moe/core/tape.hpp"
+#include "moe/layer/layer_check.hpp"
+#include "moe/layer/router.hpp"
+
+MOE_BEGIN
+
+template <class Router, class Experts, class... More>
+class layer : detail::layer_part<detail::diagnose_layer<Router, Experts, More...>()> {
+    static constexpr bool ok = detail::diagnose_layer<Router, Experts, More...>() == detail::layer_fault::none;
+
+public:
+    using scalar = typename detail::scalar_of_part<Router>::type;
+    using gradient = std::tuple<gradient_t<Router>, gradient_t<Experts>, gradient_t<More>...>;
+    static constexpr bool causal = detail::is_causal_step<Router>();
+
+    layer(Router router, Experts experts, More... more)
+        : parts_(std::move(router), std::move(experts), std::move(more)...) {
+        if constexpr (ok) check_sizes();
+    }
+
+    index_t features() const { return experts().features(); }
+    index_t outputs() const { return detail::combine_of<scalar>(parts_).outputs(detail::outputs_of(experts())); }
+
+    auto& router() { return std::get<0>(parts_); }
+    const auto& router() const { return std::get<0>(parts_); }
+    auto& experts() { return std::get<1>(parts_); }
+    const auto& experts() const { return std::get<1>(parts_); }
+    template <std::size_t I>
+    auto& part() {
+        return std::get<I>(parts_);
+    }
+    template <std::size_t I>
+    const auto& part() const {
+        return std::get<I>(parts_);
+    }
+
+    // y [T,Dout] is written.
+    template <class B>
+    void forward(B& b, const batch<scalar>& in, matrix_view<scalar> y) const {
+        if constexpr (ok) {
+            const batch<scalar> call = checked(in, y);
+            arena_frame frame(b.scratch());
+            (void)run(b, call, y, b.scratch(), static_cast<record<B>*>(nullptr));
+        }
+    }
+
+    // The same, leaving in the tape what losses and backward need.
+    template <class B>
+    void forward(B& b, const batch<scalar>& in, matrix_view<scalar> y, tape<scalar>& tape) const {
+        if constexpr (ok) {
+            const batch<scalar>& call = tape.begin(checked(in, y));
+            auto* rec = static_cast<record<B>*>(static_cast<void*>(tape.memory().template take<record<B>>(1).data()));
+            ::new (static_cast<void*>(rec)) record<B>{};
+            const plan_view plan = run(b, call, y, tape.memory(), rec);
+            take_adjoint(b, call, *rec, tape);
+            tape.keep(&rec->routing, plan, &detail::record_type<record<B>>, rec);
+        }
+    }
+
+    // dx [T,D] is written; the gradient accumulates. Consumes the tape.
+    template <class B>
+    void backward(B& b, matrix_view<const scalar> dy, tape<scalar>& tape, matrix_view<scalar> dx, gradient& g) const {
+        if constexpr (ok) {
+            const batch<scalar>& in = tape.in();
+            detail::require_shape("dy", dy, in.tokens(), outputs());
+            detail::require_shape("dx", dx, in.tokens(), features());
+            detail::require_disjoint("dy", dy, "dx", dx);
+            detail::require_disjoint("x", in.x, "dx", dx);
+            const auto& rec = *static_cast<const record<B>*>(tape.take(&detail::record_type<record<B>>));
+            arena_frame frame(b.scratch());
+            run_back(b, rec, tape.plan(), dy, tape.d, dx, g);
+        }
+    }
+
+    // x and y: anything as_matrix accepts.
+    template <class B, class X, class Y>
+    void operator()(B& b, const X& x, Y&& y) const {
+        batch<scalar> in;
+        in.x = as_matrix<const scalar>(x, features(), "x");
+        forward(b, in, as_matrix<scalar>(y, outputs(), "y"));
+    }
+    template <class B, class X>
+        requires(!std::is_same_v<X, batch<scalar>>)
+    matrix<scalar> operator()(B& b, const X& x) const {
+        batch<scalar> in;
+        in.x = as_matrix<const scalar>(x, features(), "x");
+        return (*this)(b, in);
+    }
+    template <class B>
+    matrix<scalar> operator()(B& b, const batch<scalar>& in) const {
+        matrix<scalar> y(in.tokens(), outputs());
+        forward(b, in, y.view());
+        return y;
+    }
+
+    // Routes alone, without running the experts; what is returned lives in `memory`. x is all the batch needs.
+    template <class B>
+    routing<scalar> route(B& b, const batch<scalar>& in, arena& memory) const {
+        const batch<scalar>* call = memory.create(checked_input(in));
+        return router().route(b, *call, memory);
+    }
+
+    gradient make_gradient() const {
+        return std::apply([](const auto&... part) { return gradient{moe::make_gradient(part)...}; }, parts_);
+    }
+
+    template <class V, class... P>
+    static void parameters(V&& v, P&... p) {
+        detail::visit_parts<parts>(v, [](auto& at, auto& part, auto&... others) {
+            using S = std::remove_cvref_t<decltype(part)>;
+            if constexpr (has_parameters<S>) S::parameters(at, part, others...);
+        }, p...);
+    }
+    template <class V, class... P>
+    static void state(V&& v, P&... p) {
+        detail::visit_parts<parts>(v, [](auto& at, auto& part, auto&... others) {
+            using S = std::remove_cvref_t<decltype(part)>;
+            if constexpr (has_state<S>) S::state(at, part, others...);
+        }, p...);
+    }
+
+private:
+    static constexpr std::size_t part_count = 2 + sizeof...(More);
+
+    template <class B>
+    using record = detail::layer_record<B, scalar, Router, Experts, More...>;
+    using parts = std::tuple<Router, Experts, More...>;
+
+    // Where a record keeps what the combine returned.
+    template <class Record>
+    static auto kept_combine(Record* rec) {
+        constexpr std::size_t place = detail::find_role<parts, combine_part>();
+        if constexpr (place < part_count) return rec == nullptr ? nullptr : &std::get<place - 2>(rec->more);
+        else return rec == nullptr ? nullptr : &rec->nothing_of_combine;
+    }
+
+    void check_sizes() const {
+        if (experts().experts() < 1) throw_value("experts", "at least 1", std::to_string(experts().experts()));
+        if (router().experts() != experts().experts()) {
+            throw_value("layer: experts of the bank", std::to_string(router().experts()) + " (experts of the router)",
+                        std::to_string(experts().experts()));
+        }
+        detail::for_role<shared_part>(parts_, [&](const auto& shared, auto) {
+            if (shared.features() != features()) {
+                throw_shape("shared: features", std::to_string(features()), std::to_string(shared.features()));
+            }
+            if (shared.outputs() != outputs()) {
+                throw_shape("shared: outputs", std::to_string(outputs()), std::to_string(shared.outputs()));
+            }
+        });
+    }
+
+    batch<scalar> checked_input(batch<scalar> in) const {
+        if (in.features.data == nullptr && in.features.rows == 0) in.features = in.x;
+        detail::require_shape("x", in.x, in.x.rows, features());
+        router().check(in);
+        return in;
+    }
+
+    batch<scalar> checked(const batch<scalar>& in, matrix_view<scalar> y) const {
+        const batch<scalar> call = checked_input(in);
+        detail::require_shape("y", y, call.tokens(), outputs());
+        detail::require_disjoint("x", call.x, "y", y);
+        detail::require_disjoint("batch.features", call.features, "y", y);
+        return call;
+    }
+
+    template <class B>
+    plan_view run(B& b, const batch<scalar>& in, matrix_view<scalar> y, arena& memory, record<B>* rec) const {
+        using K = kernels_of<B>;
+        const routing<scalar> s = router().route(b, in, memory, rec == nullptr ? nullptr : &rec->router);
+        const plan_view plan =
+            K::build_plan(b, in.tokens(), s.experts, s.routes.offset, s.routes.expert, memory);
+        const matrix_view<scalar> rows = memory.take<scalar>(plan.rows(), detail::outputs_of(experts()));
+        detail::run_kept(b, memory, rec == nullptr ? nullptr : &rec->experts,
+                         [&] { return experts().forward(b, s, plan, rows); });
+        const auto& combine = detail::combine_of<scalar>(parts_);
+        detail::run_kept(b, memory, kept_combine(rec), [&] { return combine.forward(b, s, plan, rows, y); });
+        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) { observer.forward(s, plan, rows); });
+        detail::for_role<shared_part>(parts_, [&](const auto& shared, auto place) {
+            constexpr std::size_t i = decltype(place)::value - 2;
+            detail::run_kept(b, memory, rec == nullptr ? nullptr : &std::get<i>(rec->more),
+                             [&] { return shared.forward(b, s, y); });
+        });
+        if (rec != nullptr) {
+            rec->routing = s;
+            rec->rows = rows;
+        }
+        return plan;
+    }
+
+    template <class B>
+    void take_adjoint(B& b, const batch<scalar>& in, const record<B>& rec, tape<scalar>& tape) const {
+        using K = kernels_of<B>;
+        const auto zeros = [&](matrix_view<const scalar> like) {
+            matrix_view<scalar> m = tape.memory().template take<scalar>(like.rows, like.cols);
+            K::fill(b, m, scalar(0));
+            return m;
+        };
+        const routing<scalar>& s = rec.routing;
+        tape.d.logits = zeros(s.logits);
+        tape.d.scores = zeros(s.scores);
+        tape.d.weight = tape.memory().template take<scalar>(s.routes.weight.size());
+        std::fill(tape.d.weight.begin(), tape.d.weight.end(), scalar(0));
+        if (in.features.data != in.x.data) tape.d.features = zeros(in.features);
+        if (in.state.data != nullptr) tape.d.state = zeros(in.state);
+        if (in.next_state.data != nullptr) tape.d.next_state = zeros(in.next_state);
+    }
+
+    template <class B>
+    void run_back(B& b, const record<B>& rec, const plan_view& plan, matrix_view<const scalar> dy, adjoint<scalar>& d,
+                  matrix_view<scalar> dx, gradient& g) const {
+        using K = kernels_of<B>;
+        const routing<scalar>& s = rec.routing;
+        K::fill(b, dx, scalar(0));
+        d.x = dx;
+        if (d.features.data == nullptr) d.features = dx;
+        detail::for_role<shared_part>(parts_, [&](const auto& shared, auto place) {
+            constexpr std::size_t i = decltype(place)::value;
+            arena_frame scratch(b.scratch());
+            detail::call_backward(shared, std::get<i - 2>(rec.more), std::get<i>(g), b, s, dy, d);
+        });
+        arena_frame frame(b.scratch());
+        const matrix_view<scalar> d_rows = b.scratch().template take<scalar>(rec.rows.rows, rec.rows.cols);
+        const matrix_view<const scalar> rows = rec.rows;
+        auto&& combine_gradient = detail::combine_gradient(std::type_identity<parts>{}, g);
+        detail::call_backward(detail::combine_of<scalar>(parts_), *kept_combine(&rec), combine_gradient, b, s, plan, rows,
+                              dy, d_rows, d);
+        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) { observer.backward(s, plan, d_rows); });
+        const matrix_view<const scalar> upstream = d_rows;
+        {
+            arena_frame scratch(b.scratch());
+            detail::call_backward(experts(), rec.experts, std::get<1>(g), b, s, plan, upstream, d);
+        }
+        router().backward(b, rec.router, d, std::get<0>(g));
+    }
+
+    parts parts_;
+};
+
+template <class Router, class Experts, class... More>
+layer(Router, Experts, More...) -> layer<Router, Experts, More...>;
+
+template <std::size_t I, class... Parts>
+auto& part_at(layer<Parts...>& l) {
+    return l.template part<I>();
+}
+template <std::size_t I, class... Parts>
+const auto& part_at(const layer<Parts...>& l) {
+    return l.template part<I>();
+}
+
+// The only step of this type in the layer's router: moe::get<moe::selection_bias>(layer).
+template <class Step, class... Parts>
+auto& get(layer<Parts...>& l) {
+    return get<Step>(l.router());
+}
+template <class Step, class... Parts>
+const auto& get(const layer<Parts...>& l) {
+    return get<Step>(l.router());
+}
+
+MOE_END

@@ -1,0 +1,271 @@
+// layer/router_flow: how a router runs its steps, forward and backward
+// SPDX-License-Identifier: Apache-2.0
+//
+// Forward: each step sees all that is known before it as const and writes one thing, which is hidden from what it sees.
+// With a record (training) every step writes into a fresh copy and the state before each step is kept; without one, steps
+// work in place and what they return is gone when they return. Both run the same steps on the same values.
+// Backward: the steps in reverse, each with the state on both sides of it.
+#pragma once
+
+#include "moe/backend/kernels.hpp"
+#include "moe/core/roles.hpp"
+#include "moe/layer/router_check.hpp"
+
+MOE_BEGIN
+
+namespace detail {
+
+template <class B, class T, class... Steps>
+struct router_record {
+    const routing<T>* at[sizeof...(Steps) + 1];  // at[i] is the state before step i
+    std::tuple<saved_t<Steps, B, T>...> saved;
+};
+
+template <class B, class T, class... Steps>
+struct router_flow {
+    using K = kernels_of<B>;
+
+    B& b;
+    arena& memory;
+    router_record<B, T, Steps...>* record;
+    const batch<T>& in;
+    index_t columns;
+    index_t experts;
+
+    routing<T> now{};
+    matrix_view<T> scores{};
+    matrix_view<T> keys{};
+    routes_view<T> slots{};
+    bool own_scores = false;
+    bool own_keys = false;
+
+    routing<T> run(const std::tuple<Steps...>& steps) {
+        now.batch_of_call = &in;
+        now.experts = experts;
+        now.memory = &memory;
+        now.recording = record != nullptr;
+        remember<0>();
+        run_from<0>(steps);
+        return now;
+    }
+
+private:
+    template <std::size_t I>
+    void run_from(const std::tuple<Steps...>& steps) {
+        if constexpr (I < sizeof...(Steps)) {
+            apply<I>(std::get<I>(steps));
+            remember<I + 1>();
+            run_from<I + 1>(steps);
+        }
+    }
+
+    template <std::size_t I>
+    void remember() {
+        if (record != nullptr) record->at[I] = memory.create(now);
+    }
+
+    template <std::size_t I, class Step>
+    void apply(const Step& step) {
+        if constexpr (has_role<Step, gate_step>) apply_gate<I>(step);
+        else if constexpr (has_role<Step, score_step>) apply_score<I>(step);
+        else if constexpr (has_role<Step, key_step>) apply_key<I>(step);
+        else if constexpr (has_role<Step, selector_step>) apply_selector<I>(step);
+        else apply_route<I>(step);
+    }
+
+    // Runs one call of a step inside its own frames and keeps what it returns.
+    template <std::size_t I, class F>
+    void call(const F& f) {
+        arena_frame scratch(b.scratch());
+        if (record != nullptr) {
+            std::get<I>(record->saved) = value_of(f);
+        } else {
+            arena_frame saved(memory);
+            (void)value_of(f);
+        }
+    }
+
+    matrix_view<T> copy_of(matrix_view<const T> m) {
+        matrix_view<T> fresh = memory.take<T>(m.rows, m.cols);
+        K::copy(b, m, fresh);
+        return fresh;
+    }
+    template <class U>
+    std::span<U> copy_of(std::span<const U> s) {
+        std::span<U> fresh = memory.take<U>(s.size());
+        std::copy(s.begin(), s.end(), fresh.begin());
+        return fresh;
+    }
+
+    template <std::size_t I, class Step>
+    void apply_gate(const Step& gate) {
+        matrix_view<T> logits = memory.take<T>(in.tokens(), columns);
+        call<I>([&] { return gate.forward(b, now, logits); });
+        now.logits = now.scores = now.keys = logits;
+    }
+
+    template <std::size_t I, class Step>
+    void apply_score(const Step& step) {
+        if (record != nullptr || !own_scores) scores = copy_of(now.scores);
+        own_scores = true;
+        routing<T> seen = now;
+        seen.scores = seen.keys = {};
+        call<I>([&] { return step.forward(b, seen, scores); });
+        now.scores = now.keys = scores;
+    }
+
+    template <std::size_t I, class Step>
+    void apply_key(const Step& step) {
+        if (record != nullptr || !own_keys) keys = copy_of(now.keys);
+        own_keys = true;
+        routing<T> seen = now;
+        seen.keys = {};
+        call<I>([&] { return step.forward(b, seen, keys); });
+        now.keys = keys;
+    }
+
+    template <std::size_t I, class Step>
+    void apply_selector(const Step& selector) {
+        if (in.replay_offset.empty()) select<I>(selector);
+        else replay();
+        empty_masked_tokens();
+        slots.weight = memory.take<T>(slots.expert.size());
+        now.routes.offset = slots.offset;
+        now.routes.expert = slots.expert;
+        if constexpr (weighs<Step, B, T>) {
+            call<I>([&] { return selector.weigh(b, now, slots.weight); });
+            clear_dead_weights();
+        } else {
+            gather_weights();
+        }
+        now.routes.weight = slots.weight;
+    }
+
+    template <std::size_t I, class Step>
+    void select(const Step& selector) {
+        std::span<index_t> offset = memory.take<index_t>(std::size_t(in.tokens()) + 1);
+        if constexpr (ragged_selector<Step, B, T>) {
+            std::span<index_t> expert = memory.take<index_t>(std::size_t(selector.max_routes(in, experts)));
+            {
+                arena_frame scratch(b.scratch());
+                selector.forward(b, now, ragged_choice{offset, expert});
+            }
+            slots.expert = expert.first(std::size_t(offset.back()));
+        } else {
+            const index_t width = static_cast<index_t>(selector.width(in, experts));
+            for (std::size_t t = 0; t < offset.size(); ++t) offset[t] = static_cast<index_t>(t) * width;
+            slots.expert = memory.take<index_t>(std::size_t(offset.back()));
+            now.routes.per_token = width;
+            arena_frame scratch(b.scratch());
+            selector.forward(b, now, choice{offset, slots.expert});
+        }
+        slots.offset = offset;
+    }
+
+    void replay() {
+        slots.offset = copy_of(in.replay_offset);
+        slots.expert = copy_of(in.replay_expert);
+        const index_t width = in.tokens() == 0 ? 0 : slots.offset[1];
+        bool even = true;
+        for (std::size_t t = 0; t < slots.offset.size(); ++t) {
+            even = even && std::int64_t{slots.offset[t]} == std::int64_t(t) * width;
+        }
+        now.routes.per_token = even ? width : 0;
+    }
+
+    void empty_masked_tokens() {
+        if (in.mask.empty()) return;
+        K::for_rows(b, in.tokens(), [mask = in.mask, slots = slots](index_t t) {
+            if (mask[std::size_t(t)] != 0) return;
+            for (index_t s = slots.offset[std::size_t(t)]; s < slots.offset[std::size_t(t) + 1]; ++s) {
+                slots.expert[std::size_t(s)] = -1;
+            }
+        });
+    }
+
+    void gather_weights() {
+        K::for_rows(b, in.tokens(), [slots = slots, scores = now.scores](index_t t) {
+            for (index_t s = slots.offset[std::size_t(t)]; s < slots.offset[std::size_t(t) + 1]; ++s) {
+                const index_t e = slots.expert[std::size_t(s)];
+                slots.weight[std::size_t(s)] = e < 0 ? T(0) : scores(t, e);
+            }
+        });
+    }
+
+    void clear_dead_weights() {
+        for (std::size_t s = 0; s < slots.expert.size(); ++s) {
+            if (slots.expert[s] < 0) slots.weight[s] = T(0);
+        }
+    }
+
+    template <std::size_t I, class Step>
+    void apply_route(const Step& step) {
+        using X = written_t<Step, B, T>;
+        routing<T> seen = now;
+        constexpr bool writes_expert = !std::is_same_v<X, std::span<T>>;
+        constexpr bool writes_weight = !std::is_same_v<X, choice>;
+        if (record != nullptr && writes_expert) slots.expert = copy_of(now.routes.expert);
+        if (record != nullptr) slots.weight = copy_of(now.routes.weight);
+        if (writes_expert) seen.routes.expert = {};
+        if (writes_weight) seen.routes.weight = {};
+        call<I>([&] {
+            if constexpr (std::is_same_v<X, choice>) return step.forward(b, seen, choice{slots.offset, slots.expert});
+            else if constexpr (std::is_same_v<X, std::span<T>>) return step.forward(b, seen, slots.weight);
+            else return step.forward(b, seen, slots);
+        });
+        if (writes_expert) clear_dead_weights();
+        now.routes.expert = slots.expert;
+        now.routes.weight = slots.weight;
+    }
+};
+
+template <class B, class T, class... Steps>
+struct router_backward {
+    using K = kernels_of<B>;
+    using record = router_record<B, T, Steps...>;
+
+    template <class G>
+    static void run(B& b, const std::tuple<Steps...>& steps, const record& rec, adjoint<T>& d, G& gradient) {
+        run_from<sizeof...(Steps) - 1>(b, steps, rec, d, gradient);
+    }
+
+private:
+    template <std::size_t I, class G>
+    static void run_from(B& b, const std::tuple<Steps...>& steps, const record& rec, adjoint<T>& d, G& gradient) {
+        using Step = std::tuple_element_t<I, std::tuple<Steps...>>;
+        const routing<T>& before = *rec.at[I];
+        const routing<T>& after = *rec.at[I + 1];
+        arena_frame scratch(b.scratch());
+        if constexpr (has_role<Step, gate_step>) {
+            K::add(b, d.scores, d.logits);
+        }
+        if constexpr (has_role<Step, selector_step> && !weighs<Step, B, T>) {
+            scatter_to_scores(b, after, d);
+        } else if constexpr (has_role<Step, route_step> && std::is_same_v<written_t<Step, B, T>, choice>) {
+            clear_dropped(after, d);
+        } else if constexpr (!has_role<Step, key_step>) {
+            call_backward(std::get<I>(steps), std::get<I>(rec.saved), std::get<I>(gradient), b, before, after, d);
+        }
+        if constexpr (I > 0) run_from<I - 1>(b, steps, rec, d, gradient);
+    }
+
+    // The adjoint of gathering weights from scores; a token's experts are distinct, so rows do not collide.
+    static void scatter_to_scores(B& b, const routing<T>& after, adjoint<T>& d) {
+        K::for_rows(b, after.tokens(), [r = after.routes, d_scores = d.scores, d_weight = d.weight](index_t t) {
+            for (index_t s = r.begin(t); s < r.end(t); ++s) {
+                const index_t e = r.expert[std::size_t(s)];
+                if (e >= 0) d_scores(t, e) += d_weight[std::size_t(s)];
+            }
+        });
+    }
+
+    static void clear_dropped(const routing<T>& after, adjoint<T>& d) {
+        for (std::size_t s = 0; s < after.routes.expert.size(); ++s) {
+            if (after.routes.expert[s] < 0) d.weight[s] = T(0);
+        }
+    }
+};
+
+}  // namespace detail
+
+MOE_END

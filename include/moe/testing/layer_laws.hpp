@@ -1,0 +1,146 @@
+// testing/layer_laws: what every layer must keep, whatever its parts
+// SPDX-License-Identifier: Apache-2.0
+//
+// Each law returns an empty string or one sentence that says what was broken; it needs no test framework. `make_backend`
+// gives a fresh backend object; outputs and scratch are poisoned before every call.
+#pragma once
+
+#include <cstring>
+#include <string>
+
+#include "moe/core/tape.hpp"
+#include "moe/testing/random.hpp"
+
+MOE_BEGIN
+namespace testing {
+
+// Equal as bits: NaN equals the same NaN, 0 differs from -0.
+template <class T>
+bool same_bits(const matrix<T>& a, const matrix<T>& b) {
+    return a.rows() == b.rows() && a.cols() == b.cols() &&
+           (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+template <class T>
+matrix<T> poisoned(index_t rows, index_t cols) {
+    matrix<T> m(rows, cols);
+    if (m.size() != 0) std::memset(m.data(), 0xAB, m.size() * sizeof(T));
+    return m;
+}
+
+// One inference into poisoned memory.
+template <class B, class Layer, class T>
+matrix<T> infer(B& b, const Layer& layer, const batch<T>& in) {
+    matrix<T> y = poisoned<T>(in.tokens(), layer.outputs());
+    b.scratch().poison(0xCD);
+    layer.forward(b, in, y.view());
+    return y;
+}
+
+// A taped forward gives the bits of inference, and both give them again in poisoned memory.
+template <class B, class Layer, class T>
+std::string taped_equals_inference(B& b, const Layer& layer, const batch<T>& in) {
+    const matrix<T> once = infer(b, layer, in);
+    if (!same_bits(once, infer(b, layer, in))) return "a second inference gave other bits";
+    for (int again = 0; again < 2; ++again) {
+        tape<T> tape;
+        matrix<T> y = poisoned<T>(in.tokens(), layer.outputs());
+        b.scratch().poison(0xEF);
+        layer.forward(b, in, y.view(), tape);
+        if (!same_bits(once, y)) return "the taped forward gave other bits than inference";
+    }
+    return "";
+}
+
+template <class T, class Gradient>
+struct trained {
+    matrix<T> y, dx;
+    Gradient gradient;
+};
+
+// Forward and backward with a fixed upstream gradient, in poisoned memory.
+template <class B, class Layer, class T>
+auto train_once(B& b, const Layer& layer, const batch<T>& in) {
+    trained<T, typename Layer::gradient> result{poisoned<T>(in.tokens(), layer.outputs()),
+                                                poisoned<T>(in.tokens(), layer.features()), layer.make_gradient()};
+    const matrix<T> dy = random_matrix<T>(in.tokens(), layer.outputs(), 78);
+    tape<T> tape;
+    b.scratch().poison(0xCD);
+    tape.memory().poison(0xCD);
+    layer.forward(b, in, result.y.view(), tape);
+    b.scratch().poison(0xEF);
+    layer.backward(b, dy.view(), tape, result.dx.view(), result.gradient);
+    return result;
+}
+
+// Two gradients of one type of layer, compared bit by bit; the first that differs is named.
+template <class Layer, class Gradient>
+std::string gradient_difference(const Layer& layer, Gradient& a, Gradient& b) {
+    std::string where;
+    visit_parameters(
+        [&](const parameter_name& name, const auto&, auto& first, auto& second) {
+            const auto u = flat(first);
+            const auto v = flat(second);
+            if (where.empty() && std::memcmp(u.data(), v.data(), u.size_bytes()) != 0) where = name.text();
+        },
+        layer, a, b);
+    return where;
+}
+
+// Output, dx and all gradients have the same bits on both backend objects (one kind, other thread counts).
+template <class B, class Layer, class T>
+std::string same_on(B& first, B& second, const Layer& layer, const batch<T>& in) {
+    auto a = train_once(first, layer, in);
+    auto b = train_once(second, layer, in);
+    if (!same_bits(a.y, b.y)) return "outputs differ";
+    if (!same_bits(a.dx, b.dx)) return "dx differs";
+    const std::string where = gradient_difference(layer, a.gradient, b.gradient);
+    return where.empty() ? "" : "the gradient of " + where + " differs";
+}
+
+// Spoiling one token's x with NaN changes the output of no other token. Only for layers whose choice for a token does not
+// depend on the others.
+template <class B, class Layer, class T>
+std::string isolates_tokens(B& b, const Layer& layer, const batch<T>& given) {
+    matrix<T> x(given.tokens(), given.x.cols);
+    for (index_t t = 0; t < x.rows(); ++t) std::copy(given.x.row(t), given.x.row(t) + x.cols(), &x(t, 0));
+    batch<T> in = given;
+    in.x = x;
+    const matrix<T> clean = infer(b, layer, in);
+    for (index_t spoiled = 0; spoiled < x.rows(); ++spoiled) {
+        const T before = x(spoiled, 0);
+        x(spoiled, 0) = std::numeric_limits<T>::quiet_NaN();
+        const matrix<T> y = infer(b, layer, in);
+        x(spoiled, 0) = before;
+        for (index_t t = 0; t < x.rows(); ++t) {
+            if (t == spoiled || std::memcmp(&y(t, 0), &clean(t, 0), std::size_t(y.cols()) * sizeof(T)) == 0) continue;
+            return "NaN in token " + std::to_string(spoiled) + " changed token " + std::to_string(t);
+        }
+    }
+    return "";
+}
+
+// A token alone gives the bits it gives inside the batch.
+template <class B, class Layer, class T>
+std::string independent_of_batch(B& b, const Layer& layer, const batch<T>& in) {
+    const matrix<T> together = infer(b, layer, in);
+    for (index_t t = 0; t < in.tokens(); ++t) {
+        batch<T> one = in;
+        one.x = in.x.middle_rows(t, 1);
+        if (in.features.data != nullptr) one.features = in.features.middle_rows(t, 1);
+        const std::size_t i = std::size_t(t);
+        if (!in.mask.empty()) one.mask = in.mask.subspan(i, 1);
+        if (!in.label.empty()) one.label = in.label.subspan(i, 1);
+        if (!in.token_id.empty()) one.token_id = in.token_id.subspan(i, 1);
+        one.sequence = {};
+        one.first_token = in.first_token + i;
+        const matrix<T> alone = infer(b, layer, one);
+        if (std::memcmp(&alone(0, 0), &together(t, 0), std::size_t(alone.cols()) * sizeof(T)) != 0) {
+            return "token " + std::to_string(t) + " gives other bits alone than in its batch";
+        }
+    }
+    return "";
+}
+
+}  // namespace testing
+MOE_END
