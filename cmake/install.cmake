@@ -19,7 +19,6 @@ install(FILES "${PROJECT_BINARY_DIR}/moeConfig.cmake" "${PROJECT_BINARY_DIR}/moe
 
 # Eigen and xsimd that were fetched with git live in the build tree only. They go into the same prefix as moe, as the
 # ordinary CMake packages they are, so that find_package(moe) finds them after the build tree is gone.
-set(moe_fetched "${CMAKE_BINARY_DIR}/deps/library")
-if(EXISTS "${moe_fetched}")
-  install(DIRECTORY "${moe_fetched}/" DESTINATION .)
+if(moe_fetched_prefix AND EXISTS "${moe_fetched_prefix}")
+  install(DIRECTORY "${moe_fetched_prefix}/" DESTINATION .)
 endif()

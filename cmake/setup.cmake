@@ -198,7 +198,7 @@ function(moe_fetch package)
 
   moe_run_quietly("${package} cannot be configured" "${deps}/${package}-configure.log"
     ${CMAKE_COMMAND} -S "${source}" -B "${deps}/build/${package}" -G "${moe_generator}" ${moe_compiler_option}
-    -DCMAKE_BUILD_TYPE=Release -DCMAKE_POLICY_VERSION_MINIMUM=3.5 -Wno-dev
+    -DCMAKE_BUILD_TYPE=Release -DCMAKE_POLICY_VERSION_MINIMUM=3.5 -DCMAKE_EXPORT_NO_PACKAGE_REGISTRY=ON -Wno-dev
     "-DCMAKE_INSTALL_PREFIX=${deps}/${moe_${package}_prefix}" ${moe_${package}_options})
   moe_run_quietly("${package} cannot be built" "${deps}/${package}-build.log"
     ${CMAKE_COMMAND} --build "${deps}/build/${package}" --parallel ${moe_jobs} --target install)

@@ -50,7 +50,8 @@ struct kernels<reference_tag> {
     static void grouped_gated_activation(B&, const row_groups& rows, input_view<T> a, const panels<T>& w_gate,
                                          const panels<T>& w_up, input_view<T> bias_gate,
                                          input_view<T> bias_up, const A& act, matrix_view<T> h,
-                                         matrix_view<T> z_gate, matrix_view<T> z_up) {
+                                         std::type_identity_t<matrix_view<T>> z_gate,
+                                         std::type_identity_t<matrix_view<T>> z_up) {
         for_each(rows, w_gate.outputs(), [&](index_t g, index_t r, index_t n) {
             const T* input = a.row(rows.source(r));
             const T gate = dot(input, w_gate, g, n) + at(bias_gate, g, n);

@@ -44,11 +44,17 @@ matrix_view<T> as_matrix(X&& x, index_t cols, const char* name) {
     if constexpr (std::is_convertible_v<plain&, matrix_view<T>>) {
         return x;
     } else if constexpr (detail::has_matrix_source<plain>) {
-        return matrix_source<std::remove_const_t<plain>>::view(x);
+        const auto view = matrix_source<std::remove_const_t<plain>>::view(x);
+        constexpr bool fits = std::is_convertible_v<decltype(view), matrix_view<T>>;
+        static_assert(fits || std::is_const_v<T>,
+                      "moe: this matrix has another scalar type than the layer, or is const where the result goes");
+        static_assert(fits || !std::is_const_v<T>, "moe: this matrix has another scalar type than the layer");
+        if constexpr (fits) return view;
+        else return {};
     } else if constexpr (detail::flat_range<T, plain>) {
         const index_t size = checked_index(x.size() / static_cast<std::size_t>(cols > 0 ? cols : 1), name);
         if (cols <= 0 || x.size() % static_cast<std::size_t>(cols) != 0) {
-            throw_shape(name, "a multiple of " + std::to_string(cols) + " elements", std::to_string(x.size()));
+            throw_shape(name, std::string("a multiple of ") + std::to_string(cols) + " elements", std::to_string(x.size()));
         }
         return {x.data(), size, cols};
     } else {

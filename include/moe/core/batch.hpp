@@ -75,7 +75,7 @@ void check_batch(const batch<T>& in, index_t features) {
     if (in.sequence.front() != 0) throw_value("batch.sequence[0]", "0", std::to_string(in.sequence.front()));
     for (std::size_t i = 1; i < in.sequence.size(); ++i) {
         if (in.sequence[i] >= in.sequence[i - 1]) continue;
-        throw_value("batch.sequence[" + std::to_string(i) + "]", "at least " + std::to_string(in.sequence[i - 1]),
+        throw_value(std::string("batch.sequence[") + std::to_string(i) + "]", std::string("at least ") + std::to_string(in.sequence[i - 1]),
                     std::to_string(in.sequence[i]));
     }
     if (in.sequence.back() != tokens) {

@@ -34,11 +34,11 @@ struct io_error : error {
 namespace detail {
 
 inline std::string wanted_got(const std::string& name, const std::string& wanted, const std::string& got) {
-    return "moe: " + name + ": wanted " + wanted + ", got " + got;
+    return std::string("moe: ") + name + ": wanted " + wanted + ", got " + got;
 }
 
 inline std::string shape_text(std::size_t rows, std::size_t cols) {
-    return "[" + std::to_string(rows) + ", " + std::to_string(cols) + "]";
+    return std::string("[") + std::to_string(rows) + ", " + std::to_string(cols) + "]";
 }
 
 }  // namespace detail

@@ -42,4 +42,16 @@ MOE_FN void best_of_row(const T* key, index_t n, index_t* expert, index_t k) {
     for (; found < k; ++found) expert[found] = -1;
 }
 
+// The best of n keys that ranks after expert `last` (-1: the best of all); -1 if there is none. O(n), no memory.
+template <class T>
+MOE_FN index_t next_best_of_row(const T* key, index_t n, index_t last) {
+    index_t best = -1;
+    for (index_t e = 0; e < n; ++e) {
+        if (excluded(key[e])) continue;
+        if (last >= 0 && !ranks_before(key[last], last, key[e], e)) continue;
+        if (best < 0 || ranks_before(key[e], e, key[best], best)) best = e;
+    }
+    return best;
+}
+
 MOE_END

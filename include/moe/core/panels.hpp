@@ -72,7 +72,7 @@ private:
     }
     void check_group(index_t g) const {
         if (g < 0 || g >= groups_) {
-            throw_value("expert", "0 to " + std::to_string(groups_ - 1), std::to_string(g));
+            throw_value("expert", std::string("0 to ") + std::to_string(groups_ - 1), std::to_string(g));
         }
     }
 

@@ -92,6 +92,13 @@ void visit_parameters(V&& v, Part& part, Others&... others) {
     if constexpr (has_parameters<value>) value::parameters(named_visitor<std::remove_reference_t<V>>{v, {}}, part, others...);
 }
 
+// The same for what is saved but not trained.
+template <class V, class Part>
+void visit_state(V&& v, Part& part) {
+    using value = std::remove_const_t<Part>;
+    if constexpr (has_state<value>) value::state(named_visitor<std::remove_reference_t<V>>{v, {}}, part);
+}
+
 // The gradient of a part that has no parameters.
 struct no_gradient {};
 

@@ -143,15 +143,21 @@ void require_backward(const Part& part, Args&... args) {
     if constexpr (trains) part.backward(args...);
 }
 
-// Calls part.backward(args..., saved, gradient) with those of the last two that the part has.
+// Calls part.backward(args..., saved, gradient) with those of the last two that the part has. A part that wraps others may
+// take a no_gradient too.
 template <class Part, class Saved, class Gradient, class... Args>
 void call_backward(const Part& part, const Saved& saved, Gradient& gradient, Args&&... args) {
     constexpr bool keeps = !std::is_same_v<Saved, nothing>;
     constexpr bool learns = !std::is_same_v<Gradient, no_gradient>;
-    if constexpr (keeps && learns) require_backward(part, args..., saved, gradient);
-    else if constexpr (keeps) require_backward(part, args..., saved);
-    else if constexpr (learns) require_backward(part, args..., gradient);
-    else require_backward(part, args...);
+    if constexpr (keeps) {
+        constexpr bool takes_none = requires { part.backward(args..., saved, gradient); };
+        if constexpr (learns || takes_none) require_backward(part, args..., saved, gradient);
+        else require_backward(part, args..., saved);
+    } else {
+        constexpr bool takes_none = requires { part.backward(args..., gradient); };
+        if constexpr (learns || takes_none) require_backward(part, args..., gradient);
+        else require_backward(part, args...);
+    }
 }
 
 template <class Step>

@@ -57,6 +57,7 @@ struct routing {
     matrix_view<const T> scores;     // [T, columns]
     matrix_view<const T> keys;       // [T, columns] the scores until the first key step
     moe::routes<T> routes;
+    moe::routes<T> selected;         // the routes as the selector left them; only while recording, else empty
     arena* memory = nullptr;         // what is taken here lives as long as the record of this call
     bool recording = false;          // a backward will follow: what only it needs is worth keeping
 

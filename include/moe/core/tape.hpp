@@ -6,6 +6,8 @@
 // batch (x, mask, labels, ...) must outlive backward.
 #pragma once
 
+#include <memory>
+
 #include "moe/core/plan.hpp"
 #include "moe/core/routes.hpp"
 
@@ -28,6 +30,12 @@ public:
     adjoint<T> d;
 
     arena& memory() { return memory_; }
+
+    // The record of the i-th inner layer of a layer made of layers (residual, iterated).
+    tape& child(std::size_t i) {
+        while (children_.size() <= i) children_.push_back(std::make_unique<tape>());
+        return *children_[i];
+    }
 
     // For layers: `begin` forgets the last record; `keep` holds a new one; `take` hands it to backward, once.
     const batch<T>& begin(const batch<T>& in) {
@@ -56,6 +64,7 @@ public:
 
 private:
     arena memory_;
+    std::vector<std::unique_ptr<tape>> children_;
     batch<T> in_;
     const moe::routing<T>* routing_ = nullptr;
     plan_view plan_;

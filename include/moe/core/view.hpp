@@ -58,14 +58,14 @@ template <class T>
 void require_shape(const char* name, matrix_view<T> m, index_t rows, index_t cols) {
     if (m.rows == rows && m.cols == cols && (m.stride >= cols || rows <= 1)) return;
     if (m.rows == rows && m.cols == cols) {
-        throw_shape(std::string(name) + " row stride", "at least " + std::to_string(cols), std::to_string(m.stride));
+        throw_shape(std::string(name) + " row stride", std::string("at least ") + std::to_string(cols), std::to_string(m.stride));
     }
     throw_shape(name, shape_text(static_cast<std::size_t>(rows), static_cast<std::size_t>(cols)), shape_text(m));
 }
 
 template <class T>
 void require_size(const char* name, std::span<T> s, std::size_t size) {
-    if (s.size() != size) throw_shape(name, "[" + std::to_string(size) + "]", "[" + std::to_string(s.size()) + "]");
+    if (s.size() != size) throw_shape(name, std::string("[") + std::to_string(size) + "]", std::string("[") + std::to_string(s.size()) + "]");
 }
 
 // One past the last element in memory.

@@ -1,18 +1,41 @@
-// experts: the non-linearity between the two products of an expert, written once for scalars and SIMD vectors
+// experts/activation: the functions between the two weights of an expert, with their derivatives
 // SPDX-License-Identifier: Apache-2.0
 //
-// An activation has value<M>(z) and gradient<M>(z, dh) = dh * act'(z); a gated one value<M>(g, u) and gradient<M>(g, u,
-// dh) -> {gate, up}. M provides exp, tanh, erf, min, max, if_less (core/math.hpp). gated<A> is A(g) * u.
+// An activation is a stateless or small value that kernels apply to vectors or scalars V with the functions of M
+// (core/math.hpp):
 //
-//   relu         max(z, 0)                  gelu        z Phi(z), exact (erf)
-//   silu         z / (1 + exp(-z))          gelu_tanh   z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3)))
+//     value<M>(z)           act(z)
+//     gradient<M>(z, dh)    dh * act'(z)
 //
-// Sources: SwiGLU and its kin: Shazeer 2020; GELU: Hendrycks and Gimpel 2016. NaN in, NaN out.
+// A gated one takes the two arguments of its unit and returns the gradients of both:
+//
+//     value<M>(g, u)        act(g) * u
+//     gradient<M>(g, u, dh) {gate: dh * u * act'(g), up: dh * act(g)}
+//
+// relu             max(z, 0); the derivative at 0 is 0
+// relu_squared     max(z, 0)^2 (Primer, So et al. 2021)
+// gelu             z * Phi(z), Phi the normal distribution, by erf (Hendrycks and Gimpel 2016)
+// gelu_tanh        its approximation z/2 * (1 + tanh(sqrt(2/pi) * (z + 0.044715 z^3)))
+// silu             z * sigmoid(z)
+// gated<A>         a gated linear unit (Shazeer 2020): SwiGLU is gated<silu>, GeGLU gated<gelu>
+//
+// NaN in z gives NaN in value and gradient; it changes no other element.
 #pragma once
 
 #include "moe/core/math.hpp"
 
 MOE_BEGIN
+
+struct identity_activation {
+    template <class M, class V>
+    MOE_FN V value(V z) const {
+        return z;
+    }
+    template <class M, class V>
+    MOE_FN V gradient(V, V dh) const {
+        return dh;
+    }
+};
 
 struct relu {
     template <class M, class V>
@@ -21,7 +44,60 @@ struct relu {
     }
     template <class M, class V>
     MOE_FN V gradient(V z, V dh) const {
-        return M::if_less(V(0), z, dh, z * V(0));
+        // Neither comparison holds for NaN, which is then the result.
+        return M::if_less(V(0), z, dh, M::if_less(z, V(1), V(0), z));
+    }
+};
+
+struct relu_squared {
+    template <class M, class V>
+    MOE_FN V value(V z) const {
+        const V r = M::if_less(z, V(0), V(0), z);
+        return r * r;
+    }
+    template <class M, class V>
+    MOE_FN V gradient(V z, V dh) const {
+        return V(2) * M::if_less(z, V(0), V(0), z) * dh;
+    }
+};
+
+struct gelu {
+    template <class M, class V>
+    MOE_FN V value(V z) const {
+        return z * below<M>(z);
+    }
+    template <class M, class V>
+    MOE_FN V gradient(V z, V dh) const {
+        const V density = V(0.39894228040143267794) * M::exp(V(-0.5) * z * z);
+        return dh * (below<M>(z) + z * density);
+    }
+
+private:
+    template <class M, class V>
+    MOE_FN static V below(V z) {
+        return V(0.5) * (V(1) + M::erf(V(0.70710678118654752440) * z));
+    }
+};
+
+struct gelu_tanh {
+    template <class M, class V>
+    MOE_FN V value(V z) const {
+        return V(0.5) * z * (V(1) + inner<M>(z));
+    }
+    template <class M, class V>
+    MOE_FN V gradient(V z, V dh) const {
+        const V t = inner<M>(z);
+        const V slope = V(outer) * (V(1) + V(3 * cubic) * z * z);
+        return dh * V(0.5) * (V(1) + t + z * (V(1) - t * t) * slope);
+    }
+
+private:
+    static constexpr double outer = 0.79788456080286535588;  // sqrt(2/pi)
+    static constexpr double cubic = 0.044715;
+
+    template <class M, class V>
+    MOE_FN static V inner(V z) {
+        return M::tanh(V(outer) * (z + V(cubic) * z * z * z));
     }
 };
 
@@ -33,39 +109,7 @@ struct silu {
     template <class M, class V>
     MOE_FN V gradient(V z, V dh) const {
         const V s = V(1) / (V(1) + M::exp(-z));
-        return dh * (s * (V(1) + z * (V(1) - s)));
-    }
-};
-
-struct gelu {
-    template <class M, class V>
-    MOE_FN V value(V z) const {
-        return V(0.5) * z * (V(1) + M::erf(z * V(0.7071067811865476)));
-    }
-    template <class M, class V>
-    MOE_FN V gradient(V z, V dh) const {
-        const V cdf = V(0.5) * (V(1) + M::erf(z * V(0.7071067811865476)));
-        const V density = V(0.3989422804014327) * M::exp(V(-0.5) * z * z);
-        return dh * (cdf + z * density);
-    }
-};
-
-struct gelu_tanh {
-    template <class M, class V>
-    MOE_FN V value(V z) const {
-        return V(0.5) * z * (V(1) + M::tanh(inner(z)));
-    }
-    template <class M, class V>
-    MOE_FN V gradient(V z, V dh) const {
-        const V t = M::tanh(inner(z));
-        const V slope = V(0.7978845608028654) * (V(1) + V(0.134145) * z * z);
-        return dh * (V(0.5) * (V(1) + t) + V(0.5) * z * (V(1) - t * t) * slope);
-    }
-
-private:
-    template <class V>
-    MOE_FN static V inner(V z) {
-        return V(0.7978845608028654) * (z + V(0.044715) * z * z * z);
+        return dh * s * (V(1) + z * (V(1) - s));
     }
 };
 

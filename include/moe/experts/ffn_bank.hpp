@@ -1,4 +1,4 @@
-// experts: rows of x [R,D] -> rows [R,D], a bank of two-layer feed-forward experts
+// experts: rows of x [R,D] -> rows [R,Dout], a bank of two-layer feed-forward experts
 // SPDX-License-Identifier: Apache-2.0
 //
 //     plain    h = act(x W_up^T + b_up)                               ffn_bank<T, silu>
@@ -7,14 +7,15 @@
 //
 // Source: Switch, NLLB (plain); Mixtral, DeepSeek, Qwen (gated); Shazeer 2020 for the gated kinds.
 // An expert without rows costs nothing and gets a gradient of exact zeros. Token numbers come from the plan.
+// errors        options below 1, and parameters an activation refuses, throw value_error
 // memory        training keeps h and the arguments of the activation: 2 R H (plain), 3 R H (gated)
 // cost          4 R D H (plain), 6 R D H (gated) flops; the backward twice that
 #pragma once
 
 #include "moe/backend/kernels.hpp"
 #include "moe/core/init.hpp"
-#include "moe/core/roles.hpp"
 #include "moe/experts/activation.hpp"
+#include "moe/experts/bank.hpp"
 
 MOE_BEGIN
 
@@ -24,6 +25,7 @@ struct bank_options {
     index_t experts = 0;     // E
     bool bias = false;       // biases on all products
     std::uint64_t seed = 0;  // of the initial weights
+    index_t outputs = 0;     // Dout; 0: as many as features
 };
 
 namespace detail {
@@ -32,19 +34,14 @@ inline void check_options(const bank_options& o) {
     require_positive("bank.features", o.features);
     require_positive("bank.hidden", o.hidden);
     require_positive("bank.experts", o.experts);
-}
-
-template <class T>
-matrix_view<const T> rows_of(matrix_view<T> m) {
-    return m;
+    if (o.outputs < 0) throw_value("bank.outputs", "at least 0 (0: as features)", std::to_string(o.outputs));
 }
 
 }  // namespace detail
 
-template <class Activation>
-inline constexpr bool is_gated = false;
-template <class Activation>
-inline constexpr bool is_gated<gated<Activation>> = true;
+// An activation of two arguments.
+template <class A>
+inline constexpr bool is_gated = requires(const A& a) { a.template value<scalar_math>(1.0, 1.0); };
 
 template <class T, class Activation>
 class ffn_bank {
@@ -52,21 +49,26 @@ public:
     using role = experts_part;
     using scalar = T;
 
-    panels<T> gate;    // [E,H,D] gated kinds only
-    panels<T> up;      // [E,H,D]
-    panels<T> down;    // [E,D,H]
-    matrix<T> gate_bias, up_bias, down_bias;  // [E,H], [E,H], [E,D], or empty
-    Activation activation{};
+    panels<T> gate;                           // [E,H,D] gated kinds only
+    panels<T> up;                             // [E,H,D]
+    panels<T> down;                           // [E,Dout,H]
+    matrix<T> gate_bias, up_bias, down_bias;  // [E,H], [E,H], [E,Dout], or empty
+    Activation activation;
 
-    ffn_bank(bank_options o, Activation act = {}) : activation(act) {
+    ffn_bank(bank_options o)
+        requires std::is_default_constructible_v<Activation>
+        : ffn_bank(o, Activation{}) {}
+    ffn_bank(bank_options o, Activation act) : activation(act) {
         detail::check_options(o);
+        if constexpr (requires { activation.check(); }) activation.check();
+        const index_t outputs = o.outputs == 0 ? o.features : o.outputs;
         up = panels<T>(o.experts, o.hidden, o.features);
-        down = panels<T>(o.experts, o.features, o.hidden);
+        down = panels<T>(o.experts, outputs, o.hidden);
         if constexpr (is_gated<Activation>) gate = panels<T>(o.experts, o.hidden, o.features);
         if (o.bias) {
             if constexpr (is_gated<Activation>) gate_bias = matrix<T>(o.experts, o.hidden);
             up_bias = matrix<T>(o.experts, o.hidden);
-            down_bias = matrix<T>(o.experts, o.features);
+            down_bias = matrix<T>(o.experts, outputs);
         }
         detail::draw_uniform(gate, o.seed, "bank.gate");
         detail::draw_uniform(up, o.seed, "bank.up");
@@ -76,6 +78,7 @@ public:
     index_t features() const { return up.inputs(); }
     index_t hidden() const { return up.outputs(); }
     index_t experts() const { return up.groups(); }
+    index_t outputs() const { return down.outputs(); }
 
     struct saved {
         matrix_view<T> hidden, gate, up;  // [R,H] h and the arguments of the activation
@@ -83,47 +86,79 @@ public:
 
     template <class B>
     saved forward(B& b, const routing<T>& s, const plan_view& plan, matrix_view<T> rows) const {
-        using K = kernels_of<B>;
-        const row_groups groups{plan.offset, plan.token};
-        saved kept;
-        kept.hidden = s.memory->template take<T>(rows.rows, hidden());
-        if (s.recording) {
-            kept.up = s.memory->template take<T>(rows.rows, hidden());
-            if constexpr (is_gated<Activation>) kept.gate = s.memory->template take<T>(rows.rows, hidden());
-        }
-        if constexpr (is_gated<Activation>) {
-            K::grouped_gated_activation(b, groups, s.in().x, gate, up, gate_bias, up_bias, activation, kept.hidden,
-                                        kept.gate, kept.up);
-        } else {
-            K::grouped_activation(b, groups, s.in().x, up, up_bias, activation, kept.hidden, kept.up);
-        }
-        K::grouped_linear(b, {plan.offset, {}}, kept.hidden, down, down_bias, rows);
+        const saved kept = expand(b, s, plan);
+        contract(b, plan, kept.hidden, rows);
         return kept;
     }
 
-    template <class B>
+    template <class B, class G>
     void backward(B& b, const routing<T>& s, const plan_view& plan, matrix_view<const T> d_rows, adjoint<T>& d,
-                  const saved& kept, ffn_bank& g) const {
+                  const saved& kept, G& g) const {
+        const matrix_view<T> dh = b.scratch().template take<T>(plan.last_row(), hidden());
+        contract_backward(b, plan, d_rows, kept.hidden, dh, g);
+        expand_backward(b, s, plan, dh, d, kept, g);
+    }
+
+    // The two halves, for banks that change h in between. G is an ffn_bank, or no_gradient where the weights are
+    // frozen.
+
+    // x -> h
+    template <class B>
+    saved expand(B& b, const routing<T>& s, const plan_view& plan) const {
+        using K = kernels_of<B>;
+        const row_groups by_token{plan.offset, plan.token};
+        const index_t count = plan.last_row();
+        saved kept;
+        kept.hidden = s.memory->template take<T>(count, hidden());
+        if (s.recording) {
+            kept.up = s.memory->template take<T>(count, hidden());
+            if constexpr (is_gated<Activation>) kept.gate = s.memory->template take<T>(count, hidden());
+        }
+        if constexpr (is_gated<Activation>) {
+            K::grouped_gated_activation(b, by_token, s.in().x, gate, up, gate_bias, up_bias, activation, kept.hidden,
+                                        kept.gate, kept.up);
+        } else {
+            K::grouped_activation(b, by_token, s.in().x, up, up_bias, activation, kept.hidden, kept.up);
+        }
+        return kept;
+    }
+
+    // h -> rows
+    template <class B>
+    void contract(B& b, const plan_view& plan, input_view<T> h, matrix_view<T> rows) const {
+        kernels_of<B>::grouped_linear(b, {plan.offset, {}}, h, down, down_bias, rows);
+    }
+
+    // Writes dh.
+    template <class B, class G>
+    void contract_backward(B& b, const plan_view& plan, matrix_view<const T> d_rows, input_view<T> h, matrix_view<T> dh,
+                           G& g) const {
         using K = kernels_of<B>;
         const row_groups by_row{plan.offset, {}};
-        const row_groups by_token{plan.offset, plan.token};
-        const index_t count = d_rows.rows;
-        K::grouped_weight_gradient(b, by_row, d_rows, kept.hidden, g.down);
-        if (down_bias.size() != 0) K::grouped_bias_gradient(b, by_row, d_rows, g.down_bias.view());
-        matrix_view<T> dh = b.scratch().template take<T>(count, hidden());
-        matrix_view<T> dx = b.scratch().template take<T>(count, features());
+        if constexpr (learns<G>) {
+            K::grouped_weight_gradient(b, by_row, d_rows, h, g.down);
+            if (down_bias.size() != 0) K::grouped_bias_gradient(b, by_row, d_rows, g.down_bias.view());
+        }
         K::grouped_input_gradient(b, by_row, d_rows, down, dh, false);
+    }
+
+    // Adds to d.x; dh is overwritten.
+    template <class B, class G>
+    void expand_backward(B& b, const routing<T>& s, const plan_view& plan, matrix_view<T> dh, adjoint<T>& d,
+                         const saved& kept, G& g) const {
+        using K = kernels_of<B>;
+        const row_groups by_row{plan.offset, {}};
+        const matrix_view<T> dx = b.scratch().template take<T>(plan.last_row(), features());
         if constexpr (is_gated<Activation>) {
-            matrix_view<T> d_gate = b.scratch().template take<T>(count, hidden());
+            const matrix_view<T> d_gate = b.scratch().template take<T>(plan.last_row(), hidden());
             K::gated_activation_gradient(b, by_row, kept.gate, kept.up, dh, activation, d_gate, dh);
-            K::grouped_weight_gradient(b, by_token, d_gate, s.in().x, g.gate);
-            if (gate_bias.size() != 0) K::grouped_bias_gradient(b, by_row, d_gate, g.gate_bias.view());
+            if constexpr (learns<G>) add_weights(b, plan, s, d_gate, g.gate, g.gate_bias);
             K::grouped_input_gradient(b, by_row, d_gate, gate, dx, false);
-            add_up(b, by_row, by_token, s, dh, dx, true, g);
         } else {
             K::activation_gradient(b, by_row, kept.up, activation, dh);
-            add_up(b, by_row, by_token, s, dh, dx, false, g);
         }
+        if constexpr (learns<G>) add_weights(b, plan, s, dh, g.up, g.up_bias);
+        K::grouped_input_gradient(b, by_row, dh, up, dx, is_gated<Activation>);
         K::weighted_sum(b, plan, dx, {}, d.x, true);
     }
 
@@ -140,18 +175,36 @@ public:
     }
 
 private:
+    template <class G>
+    static constexpr bool learns = !std::is_same_v<G, no_gradient>;
+
     template <class B>
-    void add_up(B& b, const row_groups& by_row, const row_groups& by_token, const routing<T>& s, matrix_view<T> d_up,
-                matrix_view<T> dx, bool accumulate, ffn_bank& g) const {
+    static void add_weights(B& b, const plan_view& plan, const routing<T>& s, matrix_view<const T> d_argument,
+                            panels<T>& weight, matrix<T>& bias) {
         using K = kernels_of<B>;
-        K::grouped_weight_gradient(b, by_token, d_up, s.in().x, g.up);
-        if (up_bias.size() != 0) K::grouped_bias_gradient(b, by_row, d_up, g.up_bias.view());
-        K::grouped_input_gradient(b, by_row, d_up, up, dx, accumulate);
+        K::grouped_weight_gradient(b, {plan.offset, plan.token}, d_argument, s.in().x, weight);
+        if (bias.size() != 0) K::grouped_bias_gradient(b, {plan.offset, {}}, d_argument, bias.view());
     }
 };
 
 // The gated kind of Mixtral, DeepSeek and Qwen: silu(g) * u.
 template <class T>
 using swiglu_bank = ffn_bank<T, gated<silu>>;
+
+// gelu_tanh(g) * u: Gemma.
+template <class T>
+using geglu_bank = ffn_bank<T, gated<gelu_tanh>>;
+
+// relu(g) * u: SmallThinker.
+template <class T>
+using reglu_bank = ffn_bank<T, gated<relu>>;
+
+// The plain kinds: Switch (ReLU), Phixtral (GELU).
+template <class T>
+using relu_bank = ffn_bank<T, relu>;
+template <class T>
+using gelu_bank = ffn_bank<T, gelu>;
+template <class T>
+using silu_bank = ffn_bank<T, silu>;
 
 MOE_END

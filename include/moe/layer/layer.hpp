@@ -43,41 +43,57 @@ public:
     const auto& router() const { return std::get<0>(parts_); }
     auto& experts() { return std::get<1>(parts_); }
     const auto& experts() const { return std::get<1>(parts_); }
-    template <std::size_t I>
+    template <std::size_t Place>
     auto& part() {
-        return std::get<I>(parts_);
+        return std::get<Place>(parts_);
     }
-    template <std::size_t I>
+    template <std::size_t Place>
     const auto& part() const {
-        return std::get<I>(parts_);
+        return std::get<Place>(parts_);
     }
 
     // y [T,Dout] is written.
     template <class B>
     void forward(B& b, const batch<scalar>& in, matrix_view<scalar> y) const {
-        if constexpr (ok) {
-            const batch<scalar> call = checked(in, y);
-            arena_frame frame(b.scratch());
-            (void)run(b, call, y, b.scratch(), static_cast<record<B>*>(nullptr));
-        }
+        forward_with(router(), b, in, y);
     }
 
     // The same, leaving in the tape what losses and backward need.
     template <class B>
     void forward(B& b, const batch<scalar>& in, matrix_view<scalar> y, tape<scalar>& tape) const {
-        if constexpr (ok) {
-            const batch<scalar>& call = tape.begin(checked(in, y));
-            auto* rec = static_cast<record<B>*>(static_cast<void*>(tape.memory().template take<record<B>>(1).data()));
-            ::new (static_cast<void*>(rec)) record<B>{};
-            const plan_view plan = run(b, call, y, tape.memory(), rec);
-            take_adjoint(b, call, *rec, tape);
-            tape.keep(&rec->routing, plan, &detail::record_type<record<B>>, rec);
-        }
+        forward_with(router(), b, in, y, tape);
     }
 
     // dx [T,D] is written; the gradient accumulates. Consumes the tape.
     template <class B>
     void backward(B& b, matrix_view<const scalar> dy, tape<scalar>& tape, matrix_view<scalar> dx, gradient& g) const {
+        backward_with(router(), b, dy, tape, dx, g, std::get<0>(g));
+    }
+
+    // The three with another router of the same type, for layers that run the same experts several times.
+    template <class B>
+    void forward_with(const Router& other, B& b, const batch<scalar>& in, matrix_view<scalar> y) const {
+        if constexpr (ok) {
+            const batch<scalar> call = checked(other, in, y);
+            arena_frame frame(b.scratch());
+            (void)run(other, b, call, y, b.scratch(), static_cast<record<B>*>(nullptr));
+        }
+    }
+    template <class B>
+    void forward_with(const Router& other, B& b, const batch<scalar>& in, matrix_view<scalar> y,
+                      tape<scalar>& tape) const {
+        if constexpr (ok) {
+            const batch<scalar>& call = tape.begin(checked(other, in, y));
+            auto* rec = static_cast<record<B>*>(static_cast<void*>(tape.memory().template take<record<B>>(1).data()));
+            ::new (static_cast<void*>(rec)) record<B>{};
+            const plan_view plan = run(other, b, call, y, tape.memory(), rec);
+            take_adjoint(b, call, *rec, tape);
+            tape.keep(&rec->routing, plan, &detail::record_type<record<B>>, rec);
+        }
+    }
+    template <class B>
+    void backward_with(const Router& other, B& b, matrix_view<const scalar> dy, tape<scalar>& tape,
+                       matrix_view<scalar> dx, gradient& g, gradient_t<Router>& g_router) const {
         if constexpr (ok) {
             const batch<scalar>& in = tape.in();
             detail::require_shape("dy", dy, in.tokens(), outputs());
@@ -86,7 +102,7 @@ public:
             detail::require_disjoint("x", in.x, "dx", dx);
             const auto& rec = *static_cast<const record<B>*>(tape.take(&detail::record_type<record<B>>));
             arena_frame frame(b.scratch());
-            run_back(b, rec, tape.plan(), dy, tape.d, dx, g);
+            run_back(other, b, rec, tape.plan(), dy, tape.d, dx, g, g_router);
         }
     }
 
@@ -114,7 +130,7 @@ public:
     // Routes alone, without running the experts; what is returned lives in `memory`. x is all the batch needs.
     template <class B>
     routing<scalar> route(B& b, const batch<scalar>& in, arena& memory) const {
-        const batch<scalar>* call = memory.create(checked_input(in));
+        const batch<scalar>* call = memory.create(checked_input(router(), in));
         return router().route(b, *call, memory);
     }
 
@@ -153,6 +169,7 @@ private:
     }
 
     void check_sizes() const {
+        (void)outputs();  // throws if the combine does not fit the experts
         if (experts().experts() < 1) throw_value("experts", "at least 1", std::to_string(experts().experts()));
         if (router().experts() != experts().experts()) {
             throw_value("layer: experts of the bank", std::to_string(router().experts()) + " (experts of the router)",
@@ -168,15 +185,18 @@ private:
         });
     }
 
-    batch<scalar> checked_input(batch<scalar> in) const {
+    batch<scalar> checked_input(const Router& routes, batch<scalar> in) const {
         if (in.features.data == nullptr && in.features.rows == 0) in.features = in.x;
         detail::require_shape("x", in.x, in.x.rows, features());
-        router().check(in);
+        routes.check(in);
+        detail::for_role<shared_part>(parts_, [&](const auto& shared, auto) {
+            if constexpr (requires { shared.check(in); }) shared.check(in);
+        });
         return in;
     }
 
-    batch<scalar> checked(const batch<scalar>& in, matrix_view<scalar> y) const {
-        const batch<scalar> call = checked_input(in);
+    batch<scalar> checked(const Router& routes, const batch<scalar>& in, matrix_view<scalar> y) const {
+        const batch<scalar> call = checked_input(routes, in);
         detail::require_shape("y", y, call.tokens(), outputs());
         detail::require_disjoint("x", call.x, "y", y);
         detail::require_disjoint("batch.features", call.features, "y", y);
@@ -184,9 +204,10 @@ private:
     }
 
     template <class B>
-    plan_view run(B& b, const batch<scalar>& in, matrix_view<scalar> y, arena& memory, record<B>* rec) const {
+    plan_view run(const Router& routes, B& b, const batch<scalar>& in, matrix_view<scalar> y, arena& memory,
+                  record<B>* rec) const {
         using K = kernels_of<B>;
-        const routing<scalar> s = router().route(b, in, memory, rec == nullptr ? nullptr : &rec->router);
+        const routing<scalar> s = routes.route(b, in, memory, rec == nullptr ? nullptr : &rec->router);
         const plan_view plan =
             K::build_plan(b, in.tokens(), s.experts, s.routes.offset, s.routes.expert, memory);
         const matrix_view<scalar> rows = memory.take<scalar>(plan.rows(), detail::outputs_of(experts()));
@@ -194,7 +215,9 @@ private:
                          [&] { return experts().forward(b, s, plan, rows); });
         const auto& combine = detail::combine_of<scalar>(parts_);
         detail::run_kept(b, memory, kept_combine(rec), [&] { return combine.forward(b, s, plan, rows, y); });
-        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) { observer.forward(s, plan, rows); });
+        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) {
+            observer.forward(s, plan, matrix_view<const scalar>(rows));
+        });
         detail::for_role<shared_part>(parts_, [&](const auto& shared, auto place) {
             constexpr std::size_t i = decltype(place)::value - 2;
             detail::run_kept(b, memory, rec == nullptr ? nullptr : &std::get<i>(rec->more),
@@ -226,31 +249,41 @@ private:
     }
 
     template <class B>
-    void run_back(B& b, const record<B>& rec, const plan_view& plan, matrix_view<const scalar> dy, adjoint<scalar>& d,
-                  matrix_view<scalar> dx, gradient& g) const {
+    void run_back(const Router& routes, B& b, const record<B>& rec, const plan_view& plan, matrix_view<const scalar> dy,
+                  adjoint<scalar>& d, matrix_view<scalar> dx, gradient& g, gradient_t<Router>& g_router) const {
         using K = kernels_of<B>;
         const routing<scalar>& s = rec.routing;
         K::fill(b, dx, scalar(0));
         d.x = dx;
         if (d.features.data == nullptr) d.features = dx;
+        matrix_view<const scalar> d_routed = dy;
         detail::for_role<shared_part>(parts_, [&](const auto& shared, auto place) {
             constexpr std::size_t i = decltype(place)::value;
-            arena_frame scratch(b.scratch());
-            detail::call_backward(shared, std::get<i - 2>(rec.more), std::get<i>(g), b, s, dy, d);
+            if constexpr (detail::mixes_routed<std::tuple_element_t<i, parts>>()) {
+                const matrix_view<scalar> mixed = b.scratch().template take<scalar>(dy.rows, dy.cols);
+                arena_frame scratch(b.scratch());
+                detail::call_backward(shared, std::get<i - 2>(rec.more), std::get<i>(g), b, s, dy, mixed, d);
+                d_routed = mixed;
+            } else {
+                arena_frame scratch(b.scratch());
+                detail::call_backward(shared, std::get<i - 2>(rec.more), std::get<i>(g), b, s, dy, d);
+            }
         });
         arena_frame frame(b.scratch());
         const matrix_view<scalar> d_rows = b.scratch().template take<scalar>(rec.rows.rows, rec.rows.cols);
         const matrix_view<const scalar> rows = rec.rows;
         auto&& combine_gradient = detail::combine_gradient(std::type_identity<parts>{}, g);
         detail::call_backward(detail::combine_of<scalar>(parts_), *kept_combine(&rec), combine_gradient, b, s, plan, rows,
-                              dy, d_rows, d);
-        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) { observer.backward(s, plan, d_rows); });
+                              d_routed, d_rows, d);
         const matrix_view<const scalar> upstream = d_rows;
+        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) {
+            observer.backward(s, plan, upstream);
+        });
         {
             arena_frame scratch(b.scratch());
             detail::call_backward(experts(), rec.experts, std::get<1>(g), b, s, plan, upstream, d);
         }
-        router().backward(b, rec.router, d, std::get<0>(g));
+        routes.backward(b, rec.router, d, g_router);
     }
 
     parts parts_;
@@ -259,13 +292,13 @@ private:
 template <class Router, class Experts, class... More>
 layer(Router, Experts, More...) -> layer<Router, Experts, More...>;
 
-template <std::size_t I, class... Parts>
+template <std::size_t Place, class... Parts>
 auto& part_at(layer<Parts...>& l) {
-    return l.template part<I>();
+    return l.template part<Place>();
 }
-template <std::size_t I, class... Parts>
+template <std::size_t Place, class... Parts>
 const auto& part_at(const layer<Parts...>& l) {
-    return l.template part<I>();
+    return l.template part<Place>();
 }
 
 // The only step of this type in the layer's router: moe::get<moe::selection_bias>(layer).

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "moe/combine/row_sum.hpp"
 #include "moe/combine/weighted_sum.hpp"
 #include "moe/layer/router.hpp"
 
@@ -9,7 +10,31 @@ MOE_BEGIN
 
 namespace detail {
 
-enum class layer_fault { none, broken_router, no_router, no_experts, unknown_part, second_shared, second_combine, scalars };
+enum class layer_fault {
+    none,
+    broken_router,
+    no_router,
+    no_experts,
+    unknown_part,
+    second_shared,
+    second_combine,
+    weighted_twice,
+    scalars,
+};
+
+// Experts or a combine that multiply by the weights of the routes.
+template <class Part>
+constexpr bool applies_weight() {
+    if constexpr (requires { Part::applies_weight; }) return Part::applies_weight;
+    else return false;
+}
+
+// Shared experts that do more to the routed output than adding to it; their backward also writes its gradient.
+template <class Part>
+constexpr bool mixes_routed() {
+    if constexpr (requires { Part::mixes_routed; }) return Part::mixes_routed;
+    else return false;
+}
 
 template <class Part>
 struct scalar_of_part {
@@ -45,6 +70,9 @@ constexpr layer_fault diagnose_layer() {
         return layer_fault::second_shared;
     } else if constexpr ((0 + ... + int(has_role<More, combine_part>)) > 1) {
         return layer_fault::second_combine;
+    } else if constexpr (applies_weight<Experts>() &&
+                         (false || ... || (has_role<More, combine_part> && applies_weight<More>()))) {
+        return layer_fault::weighted_twice;
     } else if constexpr (requires { typename Experts::scalar; }) {
         using T = typename scalar_of_part<Router>::type;
         return std::is_same_v<T, typename Experts::scalar> ? layer_fault::none : layer_fault::scalars;
@@ -65,6 +93,10 @@ struct layer_part {
     static_assert(Fault != f::second_shared,
                   "moe::layer: this is a second moe::shared; put both banks into one, moe::shared{moe::banks{...}}");
     static_assert(Fault != f::second_combine, "moe::layer: this is a second combine; a layer has at most one");
+    static_assert(
+        Fault != f::weighted_twice,
+        "moe::layer: these experts apply the weights of the routes themselves, and so does this combine; leave the "
+        "combine out or take moe::row_sum{}");
     static_assert(Fault != f::scalars,
                   "moe::layer: the experts compute in another scalar type than the gate; use the same one in both");
 };
@@ -78,18 +110,19 @@ index_t outputs_of(const Bank& bank) {
 template <class Tuple, class Role>
 constexpr std::size_t find_role() {
     std::size_t found = std::tuple_size_v<Tuple>;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-        ((has_role<std::tuple_element_t<I, Tuple>, Role> ? void(found = I) : void()), ...);
+    [&]<std::size_t... Place>(std::index_sequence<Place...>) {
+        ((has_role<std::tuple_element_t<Place, Tuple>, Role> ? void(found = Place) : void()), ...);
     }(std::make_index_sequence<std::tuple_size_v<Tuple>>{});
     return found;
 }
 
-// The combine of a layer: its part, or the weighted sum.
+// The combine of a layer: its part, or the weighted sum (the plain one where the experts have applied the weights).
 template <class T, class... Parts>
 decltype(auto) combine_of(const std::tuple<Parts...>& parts) {
     constexpr std::size_t place = find_role<std::tuple<Parts...>, combine_part>();
     if constexpr (place < sizeof...(Parts)) return std::get<place>(parts);
-    else return weighted_sum{};
+    else if constexpr (applies_weight<std::tuple_element_t<1, std::tuple<Parts...>>>()) return moe::row_sum{};
+    else return moe::weighted_sum{};
 }
 
 // The gradient of the combine in a layer's gradient; the weighted sum has none.
@@ -103,12 +136,12 @@ decltype(auto) combine_gradient(std::type_identity<std::tuple<Parts...>>, G& gra
 // Calls f(part, its place) for every part with this role.
 template <class Role, class... Parts, class F>
 void for_role(const std::tuple<Parts...>& parts, const F& f) {
-    const auto look = [&]<std::size_t I>(std::integral_constant<std::size_t, I> place) {
-        using Part = std::tuple_element_t<I, std::tuple<Parts...>>;
-        if constexpr (has_role<Part, Role>) f(std::get<I>(parts), place);
+    const auto look = [&]<std::size_t Place>(std::integral_constant<std::size_t, Place> place) {
+        using Part = std::tuple_element_t<Place, std::tuple<Parts...>>;
+        if constexpr (has_role<Part, Role>) f(std::get<Place>(parts), place);
     };
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-        (look(std::integral_constant<std::size_t, I>{}), ...);
+    [&]<std::size_t... Place>(std::index_sequence<Place...>) {
+        (look(std::integral_constant<std::size_t, Place>{}), ...);
     }(std::index_sequence_for<Parts...>{});
 }
 
@@ -162,10 +195,10 @@ constexpr const char* part_name() {
 // Calls f(visitor named after the part, the part in every object) for every part.
 template <class Parts, class V, class F, class... P>
 void visit_parts(const V& v, const F& f, P&... p) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
+    [&]<std::size_t... Place>(std::index_sequence<Place...>) {
         (
             [&] {
-                constexpr std::size_t place = I;
+                constexpr std::size_t place = Place;
                 const auto at = nested(v, part_name<std::tuple_element_t<place, Parts>>());
                 f(at, part_at<place>(p)...);
             }(),

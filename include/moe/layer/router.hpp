@@ -38,13 +38,13 @@ public:
     index_t columns() const { return std::get<0>(steps_).columns(); }
     index_t experts() const { return detail::experts_of(steps_, columns()); }
 
-    template <std::size_t I>
+    template <std::size_t Place>
     auto& step() {
-        return std::get<I>(steps_);
+        return std::get<Place>(steps_);
     }
-    template <std::size_t I>
+    template <std::size_t Place>
     const auto& step() const {
-        return std::get<I>(steps_);
+        return std::get<Place>(steps_);
     }
 
     // Everything that can be wrong with a batch; throws before any work. `in.features` is what the gate sees.
@@ -54,7 +54,8 @@ public:
     template <class B>
     routing<scalar> route(B& b, const batch<scalar>& in, arena& memory, record<B>* rec = nullptr) const {
         if constexpr (ok) {
-            detail::router_flow<B, scalar, Steps...> flow{b, memory, rec, in, columns(), experts()};
+            detail::router_flow<B, scalar, Steps...> flow{b, memory, rec, in, columns(),
+                                                         detail::selected_experts_of(steps_, columns())};
             return flow.run(steps_);
         } else {
             return {};
@@ -92,7 +93,7 @@ private:
     void check(const batch<scalar>& in, bool composing) const {
         if (!composing) detail::check_batch(in, features());
         if (columns() < 1) throw_value("router: experts", "at least 1", std::to_string(columns()));
-        detail::check_steps(steps_, in, columns(), experts(), composing);
+        detail::check_steps(steps_, in, columns(), detail::selected_experts_of(steps_, columns()), composing);
     }
 
     std::tuple<Steps...> steps_;
@@ -101,26 +102,29 @@ private:
 template <class... Steps>
 router(Steps...) -> router<Steps...>;
 
-template <std::size_t I, class... Steps>
+template <std::size_t Place, class... Steps>
 auto& part_at(router<Steps...>& r) {
-    return r.template step<I>();
+    return r.template step<Place>();
 }
-template <std::size_t I, class... Steps>
+template <std::size_t Place, class... Steps>
 const auto& part_at(const router<Steps...>& r) {
-    return r.template step<I>();
+    return r.template step<Place>();
 }
 
 // The only step of this type, like std::get: moe::get<moe::selection_bias>(router).
 template <class Step, class... Steps>
-Step& get(router<Steps...>& r) {
-    static_assert((std::is_same_v<Step, Steps> + ... + 0) == 1, "moe::get: the router has not exactly one such step");
-    constexpr std::size_t position = detail::position_of<Step, Steps...>();
-    return r.template step<position>();
+auto& get(router<Steps...>& r) {
+    constexpr bool once = (std::is_same_v<Step, Steps> + ... + 0) == 1;
+    static_assert(once, "moe::get: the router has not exactly one such step");
+    if constexpr (once) return r.template step<detail::position_of<Step, Steps...>()>();
+    else return r;
 }
 template <class Step, class... Steps>
-const Step& get(const router<Steps...>& r) {
-    static_assert((std::is_same_v<Step, Steps> + ... + 0) == 1, "moe::get: the router has not exactly one such step");
-    return r.template step<detail::position_of<Step, Steps...>()>();
+const auto& get(const router<Steps...>& r) {
+    constexpr bool once = (std::is_same_v<Step, Steps> + ... + 0) == 1;
+    static_assert(once, "moe::get: the router has not exactly one such step");
+    if constexpr (once) return r.template step<detail::position_of<Step, Steps...>()>();
+    else return r;
 }
 
 MOE_END

@@ -7,13 +7,13 @@
 MOE_BEGIN
 
 // A tuple of gradients or moments is visited like the parts it is shaped after.
-template <std::size_t I, class... P>
+template <std::size_t Place, class... P>
 auto& part_at(std::tuple<P...>& t) {
-    return std::get<I>(t);
+    return std::get<Place>(t);
 }
-template <std::size_t I, class... P>
+template <std::size_t Place, class... P>
 const auto& part_at(const std::tuple<P...>& t) {
-    return std::get<I>(t);
+    return std::get<Place>(t);
 }
 
 namespace detail {
@@ -27,10 +27,10 @@ constexpr std::size_t position_of() {
 // Calls f(visitor named after the place, step I of every object) for every step.
 template <class... Steps, class V, class F, class... P>
 void visit_steps(const V& v, const F& f, P&... p) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
+    [&]<std::size_t... Place>(std::index_sequence<Place...>) {
         (
             [&] {
-                constexpr std::size_t place = I;
+                constexpr std::size_t place = Place;
                 const auto at = nested(v, "", static_cast<index_t>(place));
                 f(at, part_at<place>(p)...);
             }(),
@@ -38,12 +38,24 @@ void visit_steps(const V& v, const F& f, P&... p) {
     }(std::index_sequence_for<Steps...>{});
 }
 
-// The number of experts: the columns, unless the selector says otherwise (product keys).
+// The number of experts behind all steps: the columns, until a selector (product keys) or a route step (experts appended
+// behind the others) says otherwise.
 template <class... Steps>
 index_t experts_of(const std::tuple<Steps...>& steps, index_t columns) {
     index_t experts = columns;
     const auto look = [&](const auto& step) {
-        if constexpr (requires { step.experts(columns); }) experts = step.experts(columns);
+        if constexpr (requires { step.experts(columns); }) experts = step.experts(experts);
+    };
+    std::apply([&](const auto&... step) { (look(step), ...); }, steps);
+    return experts;
+}
+
+// The number of experts the selector chooses from: route steps do not count yet.
+template <class... Steps>
+index_t selected_experts_of(const std::tuple<Steps...>& steps, index_t columns) {
+    index_t experts = columns;
+    const auto look = [&]<class Step>(const Step& step) {
+        if constexpr (!has_role<Step, route_step> && requires { step.experts(columns); }) experts = step.experts(experts);
     };
     std::apply([&](const auto&... step) { (look(step), ...); }, steps);
     return experts;
@@ -70,7 +82,7 @@ void check_width(const Step& step, const batch<T>& in, index_t experts, index_t 
         const std::int64_t width = step.width(in, experts);
         if (width < 0 || width > selectable) {
             throw_value(std::string(step_name<Step>()) + " routes per token (k)",
-                        "at most " + std::to_string(selectable) + " (experts that can be chosen)",
+                        std::string("at most ") + std::to_string(selectable) + " (experts that can be chosen)",
                         std::to_string(width));
         }
         check_slots(width * in.tokens(), "routes (tokens * k)");
@@ -84,7 +96,7 @@ void check_replay_token(const batch<T>& in, index_t token, index_t experts) {
     const index_t first = in.replay_offset[std::size_t(token)];
     const index_t last = in.replay_offset[std::size_t(token) + 1];
     if (last < first || std::size_t(last) > in.replay_expert.size()) {
-        throw_value("batch.replay_offset[" + std::to_string(token + 1) + "]",
+        throw_value(std::string("batch.replay_offset[") + std::to_string(token + 1) + "]",
                     std::to_string(first) + " to " + std::to_string(in.replay_expert.size()), std::to_string(last));
     }
     const auto chosen = in.replay_expert.subspan(std::size_t(first), std::size_t(last - first));
@@ -93,8 +105,8 @@ void check_replay_token(const batch<T>& in, index_t token, index_t experts) {
         const bool repeated = e >= 0 && std::find(chosen.begin(), chosen.begin() + std::ptrdiff_t(s), e) !=
                                             chosen.begin() + std::ptrdiff_t(s);
         if (e >= -1 && e < experts && !repeated) continue;
-        throw_value("batch.replay_expert[" + std::to_string(std::size_t(first) + s) + "]",
-                    repeated ? "an expert the token has not got yet" : "-1 to " + std::to_string(experts - 1),
+        throw_value(std::string("batch.replay_expert[") + std::to_string(std::size_t(first) + s) + "]",
+                    repeated ? "an expert the token has not got yet" : std::string("-1 to ") + std::to_string(experts - 1),
                     std::to_string(e));
     }
 }
@@ -116,7 +128,7 @@ void check_step(const Step& step, std::size_t place, const batch<T>& in, index_t
                 bool composing) {
     if constexpr (requires { step.check(in, columns, experts); }) step.check(in, columns, experts);
     if (composing) return;
-    const auto self = [place] { return "router: step " + std::to_string(place) + " (" + step_name<Step>() + ")"; };
+    const auto self = [place] { return std::string("router: step ") + std::to_string(place) + " (" + step_name<Step>() + ")"; };
     if constexpr (requires { Step::needs; }) {
         const char* missing = missing_need(in, Step::needs);
         if (missing != nullptr) throw_value(self(), missing, "a batch without it");

@@ -50,35 +50,35 @@ struct router_flow {
     }
 
 private:
-    template <std::size_t I>
+    template <std::size_t Place>
     void run_from(const std::tuple<Steps...>& steps) {
-        if constexpr (I < sizeof...(Steps)) {
-            apply<I>(std::get<I>(steps));
-            remember<I + 1>();
-            run_from<I + 1>(steps);
+        if constexpr (Place < sizeof...(Steps)) {
+            apply<Place>(std::get<Place>(steps));
+            remember<Place + 1>();
+            run_from<Place + 1>(steps);
         }
     }
 
-    template <std::size_t I>
+    template <std::size_t Place>
     void remember() {
-        if (record != nullptr) record->at[I] = memory.create(now);
+        if (record != nullptr) record->at[Place] = memory.create(now);
     }
 
-    template <std::size_t I, class Step>
+    template <std::size_t Place, class Step>
     void apply(const Step& step) {
-        if constexpr (has_role<Step, gate_step>) apply_gate<I>(step);
-        else if constexpr (has_role<Step, score_step>) apply_score<I>(step);
-        else if constexpr (has_role<Step, key_step>) apply_key<I>(step);
-        else if constexpr (has_role<Step, selector_step>) apply_selector<I>(step);
-        else apply_route<I>(step);
+        if constexpr (has_role<Step, gate_step>) apply_gate<Place>(step);
+        else if constexpr (has_role<Step, score_step>) apply_score<Place>(step);
+        else if constexpr (has_role<Step, key_step>) apply_key<Place>(step);
+        else if constexpr (has_role<Step, selector_step>) apply_selector<Place>(step);
+        else apply_route<Place>(step);
     }
 
     // Runs one call of a step inside its own frames and keeps what it returns.
-    template <std::size_t I, class F>
+    template <std::size_t Place, class F>
     void call(const F& f) {
         arena_frame scratch(b.scratch());
         if (record != nullptr) {
-            std::get<I>(record->saved) = value_of(f);
+            std::get<Place>(record->saved) = value_of(f);
         } else {
             arena_frame saved(memory);
             (void)value_of(f);
@@ -97,51 +97,52 @@ private:
         return fresh;
     }
 
-    template <std::size_t I, class Step>
+    template <std::size_t Place, class Step>
     void apply_gate(const Step& gate) {
         matrix_view<T> logits = memory.take<T>(in.tokens(), columns);
-        call<I>([&] { return gate.forward(b, now, logits); });
+        call<Place>([&] { return gate.forward(b, now, logits); });
         now.logits = now.scores = now.keys = logits;
     }
 
-    template <std::size_t I, class Step>
+    template <std::size_t Place, class Step>
     void apply_score(const Step& step) {
         if (record != nullptr || !own_scores) scores = copy_of(now.scores);
         own_scores = true;
         routing<T> seen = now;
         seen.scores = seen.keys = {};
-        call<I>([&] { return step.forward(b, seen, scores); });
+        call<Place>([&] { return step.forward(b, seen, scores); });
         now.scores = now.keys = scores;
     }
 
-    template <std::size_t I, class Step>
+    template <std::size_t Place, class Step>
     void apply_key(const Step& step) {
         if (record != nullptr || !own_keys) keys = copy_of(now.keys);
         own_keys = true;
         routing<T> seen = now;
         seen.keys = {};
-        call<I>([&] { return step.forward(b, seen, keys); });
+        call<Place>([&] { return step.forward(b, seen, keys); });
         now.keys = keys;
     }
 
-    template <std::size_t I, class Step>
+    template <std::size_t Place, class Step>
     void apply_selector(const Step& selector) {
-        if (in.replay_offset.empty()) select<I>(selector);
+        if (in.replay_offset.empty()) select<Place>(selector);
         else replay();
         empty_masked_tokens();
         slots.weight = memory.take<T>(slots.expert.size());
         now.routes.offset = slots.offset;
         now.routes.expert = slots.expert;
         if constexpr (weighs<Step, B, T>) {
-            call<I>([&] { return selector.weigh(b, now, slots.weight); });
+            call<Place>([&] { return selector.weigh(b, now, slots.weight); });
             clear_dead_weights();
         } else {
             gather_weights();
         }
         now.routes.weight = slots.weight;
+        if (record != nullptr) now.selected = now.routes;
     }
 
-    template <std::size_t I, class Step>
+    template <std::size_t Place, class Step>
     void select(const Step& selector) {
         std::span<index_t> offset = memory.take<index_t>(std::size_t(in.tokens()) + 1);
         if constexpr (ragged_selector<Step, B, T>) {
@@ -198,7 +199,7 @@ private:
         }
     }
 
-    template <std::size_t I, class Step>
+    template <std::size_t Place, class Step>
     void apply_route(const Step& step) {
         using X = written_t<Step, B, T>;
         routing<T> seen = now;
@@ -208,12 +209,13 @@ private:
         if (record != nullptr) slots.weight = copy_of(now.routes.weight);
         if (writes_expert) seen.routes.expert = {};
         if (writes_weight) seen.routes.weight = {};
-        call<I>([&] {
+        call<Place>([&] {
             if constexpr (std::is_same_v<X, choice>) return step.forward(b, seen, choice{slots.offset, slots.expert});
             else if constexpr (std::is_same_v<X, std::span<T>>) return step.forward(b, seen, slots.weight);
             else return step.forward(b, seen, slots);
         });
         if (writes_expert) clear_dead_weights();
+        if constexpr (requires { step.experts(experts); }) now.experts = step.experts(now.experts);
         now.routes.expert = slots.expert;
         now.routes.weight = slots.weight;
     }
@@ -230,11 +232,11 @@ struct router_backward {
     }
 
 private:
-    template <std::size_t I, class G>
+    template <std::size_t Place, class G>
     static void run_from(B& b, const std::tuple<Steps...>& steps, const record& rec, adjoint<T>& d, G& gradient) {
-        using Step = std::tuple_element_t<I, std::tuple<Steps...>>;
-        const routing<T>& before = *rec.at[I];
-        const routing<T>& after = *rec.at[I + 1];
+        using Step = std::tuple_element_t<Place, std::tuple<Steps...>>;
+        const routing<T>& before = *rec.at[Place];
+        const routing<T>& after = *rec.at[Place + 1];
         arena_frame scratch(b.scratch());
         if constexpr (has_role<Step, gate_step>) {
             K::add(b, d.scores, d.logits);
@@ -244,9 +246,9 @@ private:
         } else if constexpr (has_role<Step, route_step> && std::is_same_v<written_t<Step, B, T>, choice>) {
             clear_dropped(after, d);
         } else if constexpr (!has_role<Step, key_step>) {
-            call_backward(std::get<I>(steps), std::get<I>(rec.saved), std::get<I>(gradient), b, before, after, d);
+            call_backward(std::get<Place>(steps), std::get<Place>(rec.saved), std::get<Place>(gradient), b, before, after, d);
         }
-        if constexpr (I > 0) run_from<I - 1>(b, steps, rec, d, gradient);
+        if constexpr (Place > 0) run_from<Place - 1>(b, steps, rec, d, gradient);
     }
 
     // The adjoint of gathering weights from scores; a token's experts are distinct, so rows do not collide.

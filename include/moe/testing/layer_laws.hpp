@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "moe/core/parameter.hpp"
 #include "moe/core/tape.hpp"
 #include "moe/testing/random.hpp"
 
@@ -95,7 +96,7 @@ std::string same_on(B& first, B& second, const Layer& layer, const batch<T>& in)
     if (!same_bits(a.y, b.y)) return "outputs differ";
     if (!same_bits(a.dx, b.dx)) return "dx differs";
     const std::string where = gradient_difference(layer, a.gradient, b.gradient);
-    return where.empty() ? "" : "the gradient of " + where + " differs";
+    return where.empty() ? "" : std::string("the gradient of ") + where + " differs";
 }
 
 // Spoiling one token's x with NaN changes the output of no other token. Only for layers whose choice for a token does not
@@ -114,7 +115,7 @@ std::string isolates_tokens(B& b, const Layer& layer, const batch<T>& given) {
         x(spoiled, 0) = before;
         for (index_t t = 0; t < x.rows(); ++t) {
             if (t == spoiled || std::memcmp(&y(t, 0), &clean(t, 0), std::size_t(y.cols()) * sizeof(T)) == 0) continue;
-            return "NaN in token " + std::to_string(spoiled) + " changed token " + std::to_string(t);
+            return std::string("NaN in token ") + std::to_string(spoiled) + " changed token " + std::to_string(t);
         }
     }
     return "";
@@ -132,11 +133,12 @@ std::string independent_of_batch(B& b, const Layer& layer, const batch<T>& in) {
         if (!in.mask.empty()) one.mask = in.mask.subspan(i, 1);
         if (!in.label.empty()) one.label = in.label.subspan(i, 1);
         if (!in.token_id.empty()) one.token_id = in.token_id.subspan(i, 1);
+        if (in.side.data != nullptr) one.side = in.side.middle_rows(t, 1);
         one.sequence = {};
         one.first_token = in.first_token + i;
         const matrix<T> alone = infer(b, layer, one);
         if (std::memcmp(&alone(0, 0), &together(t, 0), std::size_t(alone.cols()) * sizeof(T)) != 0) {
-            return "token " + std::to_string(t) + " gives other bits alone than in its batch";
+            return std::string("token ") + std::to_string(t) + " gives other bits alone than in its batch";
         }
     }
     return "";

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+# What takes too long for every change:   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest]
+#   fuzz SECONDS  every fuzz target with libFuzzer, that long each (needs clang++)
+#   bench         all benchmarks in full
+#   nvcc          every header a CUDA translation unit may include, compiled by nvcc
+#   newest        the tests with newer major versions of the dependencies, fetched with git; the commits below are tried
+#                 unless the variables of dependencies.cmake are given (-DMOE_XSIMD_URL=... -DMOE_XSIMD_COMMIT=...)
+cmake_minimum_required(VERSION 3.22...3.31)
+
+# Newer releases than the pinned ones: xsimd 14.3.0, Catch2 3.7.1.
+set(newest_XSIMD e88a72831858123924f7118f345dfe5d70d95991)
+set(newest_CATCH2 fa43b77429ba76c462b1898d6cd2f2d7a9416b14)
+
+get_filename_component(source "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
+set(work "${source}/build/long")
+set(words "")
+set(reading OFF)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(reading)
+    list(APPEND words "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(reading ON)
+  endif()
+endforeach()
+if(NOT words)
+  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest]")
+endif()
+cmake_host_system_information(RESULT jobs QUERY NUMBER_OF_LOGICAL_CORES)
+
+function(run sentence)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${sentence} (status ${status})")
+  endif()
+endfunction()
+
+function(long_fuzz seconds)
+  if(NOT seconds MATCHES "^[0-9]+$")
+    message(FATAL_ERROR "fuzz needs a number of seconds, got '${seconds}'")
+  endif()
+  run("the fuzz targets cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/fuzz"
+    -DCMAKE_CXX_COMPILER=clang++ -DMOE_FUZZ=ON -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
+  file(GLOB targets "${source}/tests/fuzz/*.cpp")
+  foreach(target ${targets})
+    get_filename_component(name "${target}" NAME_WE)
+    run("${name} cannot be built" ${CMAKE_COMMAND} --build "${work}/fuzz" --parallel ${jobs} --target libfuzzer_${name})
+    file(MAKE_DIRECTORY "${work}/fuzz/found/${name}")
+    set(corpus "${source}/tests/fuzz/corpus/${name}")
+    if(NOT EXISTS "${corpus}")
+      set(corpus "")
+    endif()
+    run("${name} found a fault; the input is in ${work}/fuzz/found" "${work}/fuzz/tests/fuzz/libfuzzer_${name}"
+      -max_total_time=${seconds} -max_len=65536 -timeout=25 "-artifact_prefix=${work}/fuzz/found/"
+      "${work}/fuzz/found/${name}" ${corpus})
+  endforeach()
+endfunction()
+
+function(long_bench)
+  run("the benchmarks failed" ${CMAKE_COMMAND} -P "${source}/cmake/bench.cmake")
+endfunction()
+
+function(long_nvcc)
+  find_program(NVCC nvcc)
+  if(NOT NVCC)
+    message(FATAL_ERROR "nvcc was not found")
+  endif()
+  file(GLOB_RECURSE headers RELATIVE "${source}/include" "${source}/include/moe/*.hpp" "${source}/include/moe/*.cuh")
+  # These name xsimd, Eigen or host threads, which a CUDA translation unit does not see.
+  list(FILTER headers EXCLUDE REGEX "^moe/moe\\.hpp$|^moe/backend/(cpu|simd|eigen)|^moe/transform/linalg")
+  file(MAKE_DIRECTORY "${work}/nvcc")
+  foreach(header ${headers})
+    file(WRITE "${work}/nvcc/header.cu" "#include \"${header}\"\n#include \"${header}\"\n")
+    message(STATUS "nvcc ${header}")
+    run("${header} does not compile with nvcc" "${NVCC}" -std=c++20 -I "${source}/include" -c "${work}/nvcc/header.cu"
+      -o "${work}/nvcc/header.o")
+  endforeach()
+  list(LENGTH headers count)
+  message(STATUS "${count} headers compile with nvcc")
+endfunction()
+
+function(long_newest)
+  set(options "")
+  foreach(name EIGEN XSIMD CATCH2 BENCHMARK)
+    foreach(what URL COMMIT)
+      if(DEFINED MOE_${name}_${what})
+        list(APPEND options "-DMOE_${name}_${what}=${MOE_${name}_${what}}")
+      elseif(what STREQUAL "COMMIT" AND DEFINED newest_${name})
+        list(APPEND options "-DMOE_${name}_COMMIT=${newest_${name}}")
+      endif()
+    endforeach()
+  endforeach()
+  run("the tests fail with the newest dependencies" ${CMAKE_COMMAND} ${options} -P "${source}/cmake/test.cmake" --
+    --fetch --build-dir "${work}/newest")
+endfunction()
+
+while(words)
+  list(POP_FRONT words word)
+  if(word STREQUAL "fuzz")
+    list(POP_FRONT words seconds)
+    long_fuzz("${seconds}")
+  elseif(word MATCHES "^(bench|nvcc|newest)$")
+    cmake_language(CALL long_${word})
+  else()
+    message(FATAL_ERROR "'${word}' is none of fuzz, bench, nvcc, newest")
+  endif()
+endwhile()

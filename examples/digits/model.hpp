@@ -1,0 +1,80 @@
+// examples/digits/model: features [T,64] -> logits [T,10], a linear map, one feed-forward layer beside it, a linear map
+// SPDX-License-Identifier: Apache-2.0
+//
+//     h      = x E^T + e      embedding, 64 -> width
+//     o      = h + ffn(h)     a mixture of experts, or one expert that sees every image: the dense model
+//     logits = o V^T + v      head, width -> 10
+#pragma once
+
+#include <functional>
+#include <utility>
+
+#include "linear.hpp"
+#include "moe/layer/any_layer.hpp"
+#include "options.hpp"
+
+namespace digits {
+
+inline constexpr moe::index_t width = 64;  // of h
+
+using ffn_layer = moe::any_layer<float>;
+
+// What one batch leaves between forward and backward.
+struct workspace {
+    moe::matrix<float> h, o, logits, d_logits, d_o, d_h;
+    moe::tape<float> tape;
+
+    explicit workspace(moe::index_t tokens);
+};
+
+struct classifier_gradient {
+    linear embedding;
+    moe::any_gradient ffn;
+    linear head;
+};
+
+struct classifier {
+    using gradient = classifier_gradient;
+    using balance = std::function<double(moe::cpu&, moe::tape<float>&)>;
+    using controller = std::function<void(ffn_layer&, const moe::plan_view&)>;
+
+    linear embedding;
+    ffn_layer ffn;
+    linear head;
+    balance balance_loss;   // the router's loss, its gradient left in the tape; may be empty
+    controller after_step;  // what the load of a training step does to the router; may be empty
+
+    classifier(ffn_layer layer, std::uint64_t seed);
+
+    // x [T,64]; leaves the logits in w, which is of T tokens.
+    void forward(moe::cpu& cpu, moe::matrix_view<const float> x, workspace& w) const;
+
+    // Behind forward. Reads w.d_logits and w.tape.d; adds to the gradient.
+    void backward(moe::cpu& cpu, moe::matrix_view<const float> x, workspace& w, gradient& g) const;
+
+    gradient make_gradient() const;
+
+    template <class V, class... P>
+    static void parameters(V&& v, P&... p) {
+        linear::parameters(moe::nested(v, "embedding"), p.embedding...);
+        ffn_layer::parameters(moe::nested(v, "ffn"), p.ffn...);
+        linear::parameters(moe::nested(v, "head"), p.head...);
+    }
+    template <class V>
+    static void state(V&& v, classifier& c) {
+        ffn_layer::state(moe::nested(v, "ffn"), c.ffn);
+    }
+};
+
+classifier make_mixture(const options& chosen);
+
+// One expert as wide as all that the mixture uses for an image.
+classifier make_dense(const options& chosen);
+
+// Weights and states that the model has, padding not counted.
+std::size_t parameter_count(classifier& c);
+
+// FNV-1a over the bits of all weights and states, in the order in which they are visited.
+std::uint64_t weights_hash(classifier& c);
+
+}  // namespace digits

@@ -1,0 +1,48 @@
+// examples/digits/options: the command line -> one value, or one sentence about what is wrong with it
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every option takes one value, written `--name value` or `--name=value`; the last one wins. A value is read whole, so
+// `--k 2x` is as wrong as `--k two`.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+namespace digits {
+
+// Wrong options, or a file that cannot be used: one line on stderr, exit status 2.
+struct usage_error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+enum class router_kind { topk, topp, expert_choice, null, sigmoid_bias };
+
+const char* name_of(router_kind kind);
+
+struct options {
+    router_kind router = router_kind::topk;
+    int experts = 8;
+    int k = 2;
+    int hidden = 32;
+    int shared = 0;
+    double aux = 0.01;
+    int epochs = 60;
+    int threads = 0;  // 0: as many as the machine runs at once
+    std::uint64_t seed = 1;
+    std::string save, load, svg, json, data;
+    bool help = false;
+    std::set<std::string> given;  // names of the options on the command line, without dashes
+};
+
+// Throws usage_error.
+options read_command_line(int argc, const char* const* argv);
+
+// Takes over what a saved model settles: router, experts, k, hidden, shared and seed. Throws usage_error where the
+// command line says something else.
+void adopt(options& chosen, const options& saved);
+
+std::string help_text();
+
+}  // namespace digits

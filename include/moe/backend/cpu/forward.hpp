@@ -1,0 +1,111 @@
+// backend/cpu: grouped products with their epilogues: bias, activation, gated activation
+// SPDX-License-Identifier: Apache-2.0
+//
+// A work item computes the rows of a strip times one panel of every weight into a tile of scratch that stays in cache,
+// then finishes there: bias, copy of the argument for the backward pass, activation, copy to the output. The activation
+// stands in a function of its own that is never inlined, so that inference and recording run the same instructions.
+#pragma once
+
+#include "moe/backend/cpu/strips.hpp"
+
+#define MOE_NOINLINE __attribute__((noinline))
+
+MOE_BEGIN
+
+namespace detail {
+
+// acc [rows][width] = rows of a times one panel; reads ahead in the panel, then at `next`.
+template <class T>
+void multiply_panel(const T* const* a, index_t rows, index_t depth, const T* panel, T* acc, const T* next) {
+    constexpr index_t width = panels<T>::width;
+    if (depth == 0) std::fill_n(acc, std::ptrdiff_t(rows) * width, T(0));
+    for (index_t k = 0; k < depth; k += fold) {
+        const index_t here = std::min(fold, depth - k);
+        const index_t after = std::min(fold, depth - k - here);
+        const T* b = panel + std::ptrdiff_t(k) * width;
+        const T* ahead = after > 0 ? b + std::ptrdiff_t(here) * width : next;
+        const index_t ahead_depth = after > 0 ? after : std::min(fold, depth);
+        const std::size_t bytes = std::size_t(ahead_depth) * width * sizeof(T);
+        multiply_slice(a, rows, k, b, here, acc, k > 0, {ahead, ahead == nullptr ? 0 : bytes});
+    }
+}
+
+// acc += bias of columns [column, column + columns)
+template <class T>
+void add_bias(T* acc, index_t rows, matrix_view<const T> bias, index_t group, index_t column, index_t columns) {
+    using V = simd_vector<T>;
+    constexpr index_t width = panels<T>::width;
+    if (bias.data == nullptr) return;
+    alignas(64) T padded[width] = {};
+    std::copy_n(bias.row(group) + column, columns, padded);
+    for (index_t i = 0; i < rows; ++i) {
+        for (index_t j = 0; j < width; j += V::size) {
+            T* at = acc + std::ptrdiff_t(i) * width + j;
+            (V::load_aligned(at) + V::load_aligned(padded + j)).store_aligned(at);
+        }
+    }
+}
+
+template <class T>
+void store_tile(const T* acc, index_t rows, matrix_view<T> c, index_t first_row, index_t column, index_t columns) {
+    for (index_t i = 0; i < rows; ++i) {
+        std::copy_n(acc + std::ptrdiff_t(i) * panels<T>::width, columns, c.row(first_row + i) + column);
+    }
+}
+
+template <class T, class A>
+MOE_NOINLINE void activate(T* z, std::ptrdiff_t count, const A& act) {
+    using V = simd_vector<T>;
+    for (std::ptrdiff_t i = 0; i < count; i += V::size) {
+        act.template value<simd_math>(V::load_aligned(z + i)).store_aligned(z + i);
+    }
+}
+
+// gate = act(gate, up)
+template <class T, class A>
+MOE_NOINLINE void activate_gated(T* gate, const T* up, std::ptrdiff_t count, const A& act) {
+    using V = simd_vector<T>;
+    for (std::ptrdiff_t i = 0; i < count; i += V::size) {
+        act.template value<simd_math>(V::load_aligned(gate + i), V::load_aligned(up + i)).store_aligned(gate + i);
+    }
+}
+
+// finish(strip, panel, sums): sums[m] is [rows][width] of weight m.
+template <index_t matrices, class B, class T, class F>
+void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, const panels<T>* const (&w)[matrices],
+                      const F& finish) {
+    constexpr std::size_t tile_size = std::size_t(strip_limit) * std::size_t(panels<T>::width);
+    const index_t panel_count = w[0]->panel_count();
+    const index_t depth = w[0]->inputs();
+    const arena_frame frame(b.scratch());
+    const std::span<const strip> strips = make_strips(b.scratch(), rows, panel_count, b.threads());
+    const std::span<T> sums = b.scratch().template take<T>(std::size_t(b.threads()) * matrices * tile_size);
+    const index_t items = static_cast<index_t>(strips.size()) * panel_count;
+    const double cost = static_cast<double>(items) * panels<T>::width * depth;
+    b.parallel(items, cost, [&](index_t item, index_t next, index_t worker) {
+        const strip s = strips[std::size_t(item / panel_count)];
+        const index_t p = item % panel_count;
+        const strip_input<T> input(s, rows, a);
+        T* sum[matrices];
+        for (index_t m = 0; m < matrices; ++m) {
+            const T* ahead = nullptr;
+            if (m + 1 < matrices)
+                ahead = w[m + 1]->panel(s.group, p);
+            else if (next < items)
+                ahead = w[0]->panel(strips[std::size_t(next / panel_count)].group, next % panel_count);
+            sum[m] = sums.data() + (std::size_t(worker) * matrices + std::size_t(m)) * tile_size;
+            multiply_panel(input.row, s.rows, depth, w[m]->panel(s.group, p), sum[m], ahead);
+        }
+        finish(s, p, sum);
+    });
+}
+
+// Columns of panel p that exist.
+template <class T>
+index_t panel_columns(index_t outputs, index_t p) {
+    return std::min(panels<T>::width, outputs - p * panels<T>::width);
+}
+
+}  // namespace detail
+
+MOE_END

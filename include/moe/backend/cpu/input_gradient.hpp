@@ -1,0 +1,92 @@
+// backend/cpu: dA = or += dC W, the grouped product with the transposed weights
+// SPDX-License-Identifier: Apache-2.0
+//
+// A work item is a strip and a block of inputs, as many as a panel is wide. The weights of the block are transposed,
+// some panels at a time, into scratch that stays in cache, where they look like a panel of the forward product. Only
+// existing outputs take part: the padding of panels is never read.
+#pragma once
+
+#include "moe/backend/cpu/forward.hpp"
+
+MOE_BEGIN
+
+namespace detail {
+
+// packed[n][k] = w(group, first_output + n, first_input + k); inputs that do not exist are zeros.
+template <class T>
+void transpose_weights(const panels<T>& w, index_t group, index_t first_output, index_t outputs, index_t first_input,
+                       index_t inputs, T* packed) {
+    constexpr index_t width = panels<T>::width;
+    constexpr index_t square = simd_vector<T>::size;
+    const index_t whole = inputs / square * square;
+    for (index_t n = 0; n < outputs; n += width) {
+        const T* from = w.panel(group, (first_output + n) / width) + std::ptrdiff_t(first_input) * width;
+        T* to = packed + std::ptrdiff_t(n) * width;
+        const index_t squares = ceil_divide(std::min(width, outputs - n), square) * square;
+        for (index_t k = 0; k < whole; k += square) {
+            for (index_t j = 0; j < squares; j += square) {
+                transpose_square(from + std::ptrdiff_t(k) * width + j, width, to + std::ptrdiff_t(j) * width + k,
+                                 width);
+            }
+        }
+        for (index_t j = 0; j < squares && whole < width; ++j) {
+            for (index_t k = whole; k < inputs; ++k) to[j * width + k] = from[k * width + j];
+            std::fill(to + j * width + inputs, to + (j + 1) * width, T(0));
+        }
+    }
+}
+
+// c [rows][columns] = or += acc [rows][width]
+template <class T>
+void store_or_add(const T* acc, index_t rows, matrix_view<T> c, index_t first_row, index_t column, index_t columns,
+                  bool accumulate) {
+    for (index_t i = 0; i < rows; ++i) {
+        const T* from = acc + std::ptrdiff_t(i) * panels<T>::width;
+        T* to = c.row(first_row + i) + column;
+        for (index_t j = 0; j < columns; ++j) to[j] = accumulate ? to[j] + from[j] : from[j];
+    }
+}
+
+template <class B, class T>
+void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const panels<T>& w, matrix_view<T> da,
+                    bool accumulate) {
+    constexpr index_t width = panels<T>::width;
+    constexpr std::size_t packed_size = std::size_t(fold) * width;
+    constexpr std::size_t scratch_size = packed_size + std::size_t(strip_limit) * width;
+    const index_t blocks = ceil_divide(w.inputs(), width);
+    const arena_frame frame(b.scratch());
+    const std::span<const strip> strips = make_strips(b.scratch(), rows, blocks, b.threads());
+    const std::span<T> scratch = b.scratch().template take<T>(std::size_t(b.threads()) * scratch_size);
+    const index_t items = static_cast<index_t>(strips.size()) * blocks;
+    const double cost = static_cast<double>(items) * width * w.outputs();
+    // The weights of a block of inputs for `fold` outputs from n on.
+    const auto weights = [&](index_t item, index_t n) {
+        if (item >= items || n >= w.outputs()) return upcoming{};
+        const T* first = w.panel(strips[std::size_t(item / blocks)].group, n / width) +
+                         std::ptrdiff_t(item % blocks) * width * width;
+        const std::size_t panel_bytes = std::size_t(w.inputs()) * width * sizeof(T);
+        const index_t pieces = ceil_divide(std::min(fold, w.outputs() - n), width);
+        return upcoming{first, std::size_t(std::min(width, w.inputs() - item % blocks * width)) * width * sizeof(T),
+                        panel_bytes, pieces};
+    };
+    b.parallel(items, cost, [&](index_t item, index_t after, index_t worker) {
+        const strip s = strips[std::size_t(item / blocks)];
+        const index_t first_input = item % blocks * width;
+        const index_t inputs = std::min(width, w.inputs() - first_input);
+        const strip_input<T> input(s, dc);
+        T* packed = scratch.data() + std::size_t(worker) * scratch_size;
+        T* sum = packed + packed_size;
+        if (w.outputs() == 0) std::fill_n(sum, std::ptrdiff_t(s.rows) * width, T(0));
+        for (index_t n = 0; n < w.outputs(); n += fold) {
+            const index_t here = std::min(fold, w.outputs() - n);
+            transpose_weights(w, s.group, n, here, first_input, inputs, packed);
+            const upcoming next = n + here < w.outputs() ? weights(item, n + here) : weights(after, 0);
+            multiply_slice<T>(input.row, s.rows, n, packed, here, sum, n > 0, next);
+        }
+        store_or_add(sum, s.rows, da, s.first, first_input, inputs, accumulate);
+    });
+}
+
+}  // namespace detail
+
+MOE_END

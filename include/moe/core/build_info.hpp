@@ -1,0 +1,25 @@
+// core/build_info: what this translation unit was compiled for
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moe/core/config.hpp"
+
+MOE_BEGIN
+
+struct build_information {
+    const char* version;  // "0.1.0"
+    const char* isa;      // the instruction set of the kernels, e.g. "avx512", "avx2_fma", "sse2"
+    bool fma;             // the kernels have a fused multiply-add instruction; if not, see the README about -march
+};
+
+constexpr build_information build_info() {
+#if defined(__FMA__) || defined(__AVX512F__) || defined(__aarch64__)
+    constexpr bool fma = true;
+#else
+    constexpr bool fma = false;
+#endif
+    return {MOE_STRING(MOE_VERSION_MAJOR) "." MOE_STRING(MOE_VERSION_MINOR) "." MOE_STRING(MOE_VERSION_PATCH),
+            MOE_STRING(MOE_ISA_NAME), fma};
+}
+
+MOE_END

@@ -1,0 +1,147 @@
+// core/tensor_ref: one parameter behind one type: what it is called, its shape, and how to read and set it in row-major order
+// SPDX-License-Identifier: Apache-2.0
+//
+// For what handles every tensor alike (files, run-time layers, printing). The elements are seen in row-major order,
+// without the padding of panels, whatever the layout in memory.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "moe/core/parameter.hpp"
+
+MOE_BEGIN
+
+enum class scalar_type : std::uint8_t { float32 = 1, float64 = 2 };
+
+template <class T>
+constexpr scalar_type scalar_type_of() {
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "moe: parameters are float or double");
+    return std::is_same_v<T, float> ? scalar_type::float32 : scalar_type::float64;
+}
+
+constexpr std::size_t size_of(scalar_type type) { return type == scalar_type::float32 ? 4 : 8; }
+constexpr const char* name_of(scalar_type type) { return type == scalar_type::float32 ? "float32" : "float64"; }
+
+struct tensor_shape {
+    std::array<index_t, 3> dims{};
+    std::size_t rank = 0;
+
+    std::size_t elements() const {
+        std::size_t n = 1;
+        for (std::size_t i = 0; i < rank; ++i) n *= static_cast<std::size_t>(dims[i]);
+        return n;
+    }
+    std::string text() const {
+        std::string s = "[";
+        for (std::size_t i = 0; i < rank; ++i) s += (i == 0 ? "" : ", ") + std::to_string(dims[i]);
+        return s + "]";
+    }
+    friend bool operator==(const tensor_shape&, const tensor_shape&) = default;
+};
+
+template <class T, class S>
+tensor_shape shape_of(const panels<T, S>& p) {
+    return {{p.groups(), p.outputs(), p.inputs()}, 3};
+}
+template <class T, class S>
+tensor_shape shape_of(const matrix<T, S>& m) {
+    return {{m.rows(), m.cols(), 0}, 2};
+}
+template <class T>
+    requires std::is_arithmetic_v<T>
+tensor_shape shape_of(const T&) {
+    return {};
+}
+template <class C>
+    requires(!std::is_arithmetic_v<C>) && requires(const C& c) { c.data(), c.size(); }
+tensor_shape shape_of(const C& values) {
+    return {{checked_index(values.size(), "parameter"), 0, 0}, 1};
+}
+
+namespace detail {
+
+template <class Tensor, class T>
+void read_tensor(const Tensor& tensor, T* out) {
+    const auto values = flat(tensor);
+    std::copy(values.begin(), values.end(), out);
+}
+template <class Tensor, class T>
+void set_tensor(Tensor& tensor, const T* in) {
+    const auto values = flat(tensor);
+    std::copy(in, in + values.size(), values.begin());
+}
+template <class T, class S>
+void read_tensor(const panels<T, S>& p, T* out) {
+    const std::size_t size = std::size_t(p.outputs()) * std::size_t(p.inputs());
+    for (index_t g = 0; g < p.groups(); ++g) {
+        p.read(g, matrix_view<T>{out + std::size_t(g) * size, p.outputs(), p.inputs()});
+    }
+}
+template <class T, class S>
+void set_tensor(panels<T, S>& p, const T* in) {
+    const std::size_t size = std::size_t(p.outputs()) * std::size_t(p.inputs());
+    for (index_t g = 0; g < p.groups(); ++g) {
+        p.assign(g, matrix_view<const T>{in + std::size_t(g) * size, p.outputs(), p.inputs()});
+    }
+}
+
+}  // namespace detail
+
+class tensor_ref {
+public:
+    template <class Tensor>
+    explicit tensor_ref(Tensor& tensor) : shape_(shape_of(tensor)), object_(&tensor) {
+        using T = typename decltype(flat(tensor))::value_type;
+        type_ = scalar_type_of<T>();
+        read_ = [](const void* object, void* out) {
+            detail::read_tensor(*static_cast<const Tensor*>(object), static_cast<T*>(out));
+        };
+        set_ = [](void* object, const void* in) {
+            detail::set_tensor(*static_cast<Tensor*>(object), static_cast<const T*>(in));
+        };
+    }
+
+    scalar_type type() const { return type_; }
+    const tensor_shape& shape() const { return shape_; }
+    std::size_t bytes() const { return shape_.elements() * size_of(type_); }
+    void read(void* out) const { read_(object_, out); }
+    void set(const void* in) const { set_(object_, in); }
+
+private:
+    tensor_shape shape_;
+    scalar_type type_ = scalar_type::float32;
+    void* object_;
+    void (*read_)(const void*, void*) = nullptr;
+    void (*set_)(void*, const void*) = nullptr;
+};
+
+// A tensor of a layer whose type is only known at run time: its elements as stored, and its shape.
+template <class T>
+struct any_tensor {
+    std::span<T> values;
+    tensor_ref ref;
+
+    template <class Tensor>
+    static any_tensor of(Tensor& tensor) {
+        return {flat(tensor), tensor_ref(tensor)};
+    }
+};
+
+template <class T>
+std::span<T> flat(const any_tensor<T>& tensor) {
+    return tensor.values;
+}
+
+// Calls f(name, tensor_ref) for every parameter and then every state of a model.
+template <class Model, class F>
+void for_each_tensor(Model& model, const F& f) {
+    const auto call = [&](const parameter_name& name, auto& tensor) {
+        if constexpr (requires { tensor.ref; }) f(name, tensor.ref);
+        else f(name, tensor_ref(tensor));
+    };
+    visit_parameters(call, model);
+    visit_state(call, model);
+}
+
+MOE_END

@@ -1,0 +1,164 @@
+// route/capacity_rules: which routes fit when every expert takes a limited number of tokens
+// SPDX-License-Identifier: Apache-2.0
+//
+// Shared by the steps that drop, pass or move what does not fit. In every scope (the batch, each sequence, or each block of
+// `rows` tokens) an expert keeps its C best routes by priority, C from core/capacity with n = live tokens of the scope and
+// routes = their slots, empty ones included.
+//
+//   order          earlier token, then earlier slot                          Switch
+//   last           later token, then later slot                              capacity-aware inference
+//   choice_rank    all first slots, then all second ones, ...; by token      GShard, NLLB, Tutel
+//   token_score    as choice_rank, tokens by their largest weight            batch-prioritised routing (V-MoE)
+//   score          weight of the route itself, then earlier slot             Megatron, capacity-aware inference
+//   random         a draw by (seed, step, global token, expert)              random token selection (DeepSpeed)
+//
+// Weights are those that reach the step: behind a renormalize they rank differently than in front of it.
+#pragma once
+
+#include "moe/backend/kernels.hpp"
+#include "moe/core/capacity.hpp"
+#include "moe/core/order.hpp"
+#include "moe/core/rng.hpp"
+
+MOE_BEGIN
+
+enum class capacity_scope { batch, sequence, rows };
+enum class capacity_priority { order, last, choice_rank, token_score, score, random };
+
+struct capacity_options {
+    double factor = 1.0;                         // C = round(factor * k n / E)
+    std::optional<index_t> count = std::nullopt;  // C outright
+    rounding round = rounding::up;
+    index_t least = 0;                           // C is at least this
+    index_t multiple = 1;                        // and a multiple of this, and at most n
+    bool per_choice = false;                     // C = k round(factor * ceil(n / E))
+    capacity_scope scope = capacity_scope::batch;
+    index_t rows = 0;                            // tokens of a block, with scope rows
+    capacity_priority priority = capacity_priority::order;
+};
+
+namespace detail {
+
+inline void check_capacity(const char* part, const capacity_options& o) {
+    check_capacity(part, capacity_rule{o.factor, o.count, o.round, o.least, o.multiple, o.per_choice});
+    if (o.scope == capacity_scope::rows && o.rows < 1) {
+        throw_value(std::string(part) + ".rows", "at least 1", std::to_string(o.rows));
+    }
+}
+
+struct capacity_result {
+    std::span<std::uint8_t> fits;       // [slots] 1 for a live route that fits
+    std::span<const index_t> first;     // [scopes+1] cuts the tokens into scopes
+    std::span<index_t> room;            // [scopes] C
+};
+
+// Tokens cut into scopes, with the capacity of each.
+template <class T>
+capacity_result capacity_scopes(arena& memory, const routing<T>& s, std::span<const index_t> offset,
+                                const capacity_options& o) {
+    const batch<T>& in = s.in();
+    const index_t tokens = in.tokens();
+    const index_t block = o.scope == capacity_scope::rows ? o.rows : std::max(tokens, index_t{1});
+    const bool cut_given = o.scope == capacity_scope::sequence && !in.sequence.empty();
+    const index_t scopes = cut_given ? in.sequences() : (tokens + block - 1) / block;
+    const std::span<index_t> first = memory.take<index_t>(std::size_t(scopes) + 1);
+    const std::span<index_t> room = memory.take<index_t>(std::size_t(scopes));
+    for (index_t g = 0; g <= scopes; ++g) {
+        first[std::size_t(g)] = cut_given ? in.sequence[std::size_t(g)]
+                                          : static_cast<index_t>(std::min<std::int64_t>(std::int64_t{g} * block, tokens));
+    }
+    const capacity_rule rule{o.factor, o.count, o.round, o.least, o.multiple, o.per_choice};
+    for (std::size_t g = 0; g < room.size(); ++g) {
+        index_t live = 0;
+        std::int64_t routes = 0;
+        for (index_t t = first[g]; t < first[g + 1]; ++t) {
+            if (!in.live(t)) continue;
+            ++live;
+            routes += offset[std::size_t(t) + 1] - offset[std::size_t(t)];
+        }
+        room[g] = expert_capacity(rule, live, routes, s.experts);
+    }
+    return {{}, first, room};
+}
+
+// What comes first by priority, as a strict order of slots.
+template <class T>
+struct capacity_order {
+    capacity_priority priority;
+    std::span<const index_t> offset, token;
+    std::span<const T> weight, best;
+    std::span<const double> draw;
+
+    MOE_FN bool operator()(index_t i, index_t j) const {
+        const std::size_t a = std::size_t(i);
+        const std::size_t z = std::size_t(j);
+        if (priority == capacity_priority::order) return i < j;
+        if (priority == capacity_priority::last) return i > j;
+        if (priority == capacity_priority::score) return ranks_before(weight[a], i, weight[z], j);
+        if (priority == capacity_priority::random) return draw[a] != draw[z] ? draw[a] < draw[z] : i < j;
+        const index_t t = token[a];
+        const index_t u = token[z];
+        const index_t rank_i = i - offset[std::size_t(t)];
+        const index_t rank_j = j - offset[std::size_t(u)];
+        if (rank_i != rank_j) return rank_i < rank_j;
+        return priority == capacity_priority::choice_rank ? i < j
+                                                          : ranks_before(best[std::size_t(t)], t, best[std::size_t(u)], u);
+    }
+};
+
+// All of the result is scratch. O(R + E + T), plus sorting where an expert is over its capacity.
+template <class B, class T>
+capacity_result within_capacity(B& b, const routing<T>& s, std::span<const index_t> offset,
+                                std::span<const index_t> expert, input_span<T> weight, const capacity_options& o) {
+    using priority = capacity_priority;
+    arena& scratch = b.scratch();
+    const std::size_t slots = expert.size();
+    const std::size_t tokens = std::size_t(s.tokens());
+    capacity_result result = capacity_scopes(scratch, s, offset, o);
+    result.fits = scratch.take<std::uint8_t>(slots);
+    const std::span<index_t> token = scratch.take<index_t>(slots);
+    const std::span<index_t> list = scratch.take<index_t>(slots);
+    const std::span<index_t> start = scratch.take<index_t>(std::size_t(s.experts) + 2);
+    const std::span<T> best = scratch.take<T>(o.priority == priority::token_score ? tokens : 0);
+    const std::span<double> draw = scratch.take<double>(o.priority == priority::random ? slots : 0);
+    const random_stream random(s.in().seed, stream_id("capacity"), s.in().step);
+    kernels_of<B>::for_rows(b, s.tokens(), [=, first_token = s.in().first_token](index_t t) {
+        index_t top = -1;
+        for (index_t i = offset[std::size_t(t)]; i < offset[std::size_t(t) + 1]; ++i) {
+            const std::size_t j = std::size_t(i);
+            token[j] = t;
+            result.fits[j] = expert[j] >= 0 ? 1 : 0;
+            if (expert[j] < 0) continue;
+            if (!draw.empty()) draw[j] = random.uniform(first_token + std::uint64_t(t), std::uint32_t(expert[j]));
+            if (top < 0 || ranks_before(weight[j], i, weight[std::size_t(top)], top)) top = i;
+        }
+        if (!best.empty()) best[std::size_t(t)] = top < 0 ? T(0) : weight[std::size_t(top)];
+    });
+    // Live slots by expert, ascending: start[e + 1] is the cursor of expert e and ends as its end.
+    std::fill(start.begin(), start.end(), 0);
+    for (const index_t e : expert) {
+        if (e >= 0) ++start[std::size_t(e) + 2];
+    }
+    for (std::size_t e = 2; e < start.size(); ++e) start[e] += start[e - 1];
+    for (std::size_t i = 0; i < slots; ++i) {
+        if (expert[i] >= 0) list[std::size_t(start[std::size_t(expert[i]) + 1]++)] = static_cast<index_t>(i);
+    }
+    const capacity_order<T> before{o.priority, offset, token, weight, best, draw};
+    kernels_of<B>::for_rows(b, s.experts, [=](index_t e) {
+        index_t* at = list.data() + start[std::size_t(e)];
+        index_t* const end = list.data() + start[std::size_t(e) + 1];
+        for (std::size_t g = 0; g < result.room.size(); ++g) {
+            index_t* const stop =
+                std::partition_point(at, end, [&](index_t i) { return token[std::size_t(i)] < result.first[g + 1]; });
+            index_t* const full = stop - at <= result.room[g] ? stop : at + result.room[g];
+            if (full != stop) std::nth_element(at, full, stop, before);
+            for (index_t* i = full; i != stop; ++i) result.fits[std::size_t(*i)] = 0;
+            at = stop;
+        }
+    });
+    return result;
+}
+
+}  // namespace detail
+
+MOE_END

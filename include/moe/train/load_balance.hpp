@@ -1,0 +1,151 @@
+// train/loss: routing and plan of a tape -> load-balance loss, gradient added to tape.d
+// SPDX-License-Identifier: Apache-2.0
+//
+//     L = coefficient * E * sum over e of f[e] * mean over live tokens t of P[t][e]
+//     f[e] = routes of e / slots of live tokens     divide_by = routes: Switch, Megatron, DeepSeek; 1 at perfect balance
+//     f[e] = routes of e / live tokens              divide_by = tokens: Mixtral family, MaxText; K at perfect balance
+//
+// f is a constant; a dropped route is in the slots and in no f. P is what `from` names. Options:
+//     scope         sequence: the same for every sequence, averaged over those with a live token (DeepSeek-V3 eq. 17-20)
+//     given         counts of a global batch in place of this batch's (Qiu et al. 2025); P stays this batch's
+//     groups        f is averaged over D groups of neighbouring experts (DeepSeekMoE's device balance)
+//     null_experts  the last m experts are null: they share their count evenly (AdaMoE). Nulls that a route step has
+//                   dropped are found as dead slots, so do not combine them with a capacity
+//     cost          f[e] is multiplied by cost[e] (HMoE's size penalty; 1 everywhere changes nothing)
+// Source: Fedus, Zoph, Shazeer 2021 and as named. No live token or no slot: 0 and no gradient.
+// gradient      dL/dP[t][e] = coefficient * E * f[e] / live tokens, then as `from` says
+// errors        columns other than experts (product keys); counts of another size; groups that do not divide E
+#pragma once
+
+#include "moe/train/probabilities.hpp"
+#include "moe/train/route_counts.hpp"
+
+MOE_BEGIN
+
+enum class load_normaliser { routes, tokens };
+enum class loss_scope { batch, sequence };
+
+struct load_balance {
+    static constexpr const char* name = "load_balance";
+
+    double coefficient = 1.0;
+    probabilities from = probabilities::scores;
+    load_normaliser divide_by = load_normaliser::routes;
+    loss_scope scope = loss_scope::batch;
+    index_t groups = 0;              // D; 0: none
+    index_t null_experts = 0;        // m
+    expert_load given = {};          // empty: count this batch
+    std::span<const double> cost = {};  // [E]; empty: 1
+
+    // The loss, times the coefficient; its gradient is added to what `from` names.
+    template <class B, class T>
+    double operator()(B& b, tape<T>& tape) const {
+        const routing<T>& s = tape.routing();
+        check(s);
+        arena_frame frame(b.scratch());
+        const matrix_view<const T> p = detail::probability_rows(b, s, from);
+        const work w{b.scratch().template take<double>(std::size_t(s.experts)),
+                     b.scratch().template take<double>(std::size_t(s.experts)),
+                     b.scratch().template take<index_t>(std::size_t(s.experts))};
+        for (index_t e = 0; e < s.experts; ++e) w.row[std::size_t(e)] = tape.plan().begin(e);
+        if (scope == loss_scope::batch) return add_segment(b, tape, p, w, 0, s.tokens(), coefficient);
+        const batch<T>& in = s.in();
+        double filled = 0.0;
+        for (index_t q = 0; q < in.sequences(); ++q) {
+            filled += detail::live_tokens(in).count(in.sequence_begin(q), in.sequence_end(q)) > 0 ? 1.0 : 0.0;
+        }
+        double sum = 0.0;
+        for (index_t q = 0; q < in.sequences(); ++q) {
+            sum += add_segment(b, tape, p, w, in.sequence_begin(q), in.sequence_end(q), coefficient / filled);
+        }
+        return sum;
+    }
+
+private:
+    struct work {
+        std::span<double> f, mean;  // [E]
+        std::span<index_t> row;     // [E] first row of every expert that no segment has counted yet
+    };
+
+    template <class T>
+    void check(const routing<T>& s) const {
+        detail::require_finite("load_balance.coefficient", coefficient);
+        detail::require_columns(name, s, from);
+        const std::size_t experts = std::size_t(s.experts);
+        if (!given.count.empty()) detail::require_size("load_balance.given.count", given.count, experts);
+        if (!cost.empty()) detail::require_size("load_balance.cost", cost, experts);
+        if (!given.count.empty() && scope == loss_scope::sequence) {
+            throw_value("load_balance.given", "scope = batch", "scope = sequence");
+        }
+        if (groups < 0 || (groups > 0 && s.experts % groups != 0)) {
+            throw_value("load_balance.groups", std::string("a divisor of ") + std::to_string(s.experts), std::to_string(groups));
+        }
+        if (null_experts < 0 || null_experts >= s.experts) {
+            throw_value("load_balance.null_experts", std::string("0 to ") + std::to_string(s.experts - 1),
+                        std::to_string(null_experts));
+        }
+    }
+
+    // The tokens [first, last); segments come in ascending order.
+    template <class B, class T>
+    double add_segment(B& b, tape<T>& tape, matrix_view<const T> p, const work& w, index_t first, index_t last,
+                       double factor) const {
+        const routing<T>& s = tape.routing();
+        const detail::token_filter live = detail::live_tokens(s.in());
+        const double tokens = live.count(first, last);
+        count_routes(tape.plan(), s, live, w, first, last);
+        if (tokens == 0.0) return 0.0;
+        detail::column_sums(b, p, live, first, last, w.mean);
+        const double scale = factor * static_cast<double>(s.experts);
+        double sum = 0.0;
+        for (std::size_t e = 0; e < w.f.size(); ++e) sum += w.f[e] * (w.mean[e] / tokens);
+        detail::add_gradient(b, tape, from, p, live, first, last,
+                             [f = w.f, g = scale / tokens](index_t, index_t e) { return T(g * f[std::size_t(e)]); });
+        return scale * sum;
+    }
+
+    template <class T>
+    void count_routes(const plan_view& plan, const routing<T>& s, const detail::token_filter& live, const work& w,
+                      index_t first, index_t last) const {
+        double slots = 0.0;
+        for (index_t t = first; t < last; ++t) slots += live(t) ? s.routes.end(t) - s.routes.begin(t) : 0;
+        double tokens = live.count(first, last);
+        for (index_t e = 0; e < s.experts; ++e) {
+            index_t& row = w.row[std::size_t(e)];
+            const index_t begin = row;
+            while (row < plan.end(e) && plan.token[std::size_t(row)] < last) ++row;
+            w.f[std::size_t(e)] = row - begin;
+        }
+        if (!given.count.empty()) {
+            std::copy(given.count.begin(), given.count.end(), w.f.begin());
+            slots = given.slots;
+            tokens = given.tokens;
+        }
+        share_among_nulls(w.f, slots);
+        average_groups(w.f);
+        const double divisor = divide_by == load_normaliser::routes ? slots : tokens;
+        for (std::size_t e = 0; e < w.f.size(); ++e) {
+            w.f[e] = divisor > 0.0 ? w.f[e] / divisor * (cost.empty() ? 1.0 : cost[e]) : 0.0;
+        }
+    }
+
+    void share_among_nulls(std::span<double> f, double slots) const {
+        if (null_experts == 0) return;
+        const std::span<double> real = f.first(f.size() - std::size_t(null_experts));
+        double rest = slots;
+        for (const double n : real) rest -= n;
+        for (double& n : f.subspan(real.size())) n = rest / null_experts;
+    }
+
+    void average_groups(std::span<double> f) const {
+        if (groups == 0) return;
+        const std::size_t size = f.size() / std::size_t(groups);
+        for (std::size_t begin = 0; begin < f.size(); begin += size) {
+            double sum = 0.0;
+            for (const double n : f.subspan(begin, size)) sum += n;
+            for (double& n : f.subspan(begin, size)) n = sum / static_cast<double>(size);
+        }
+    }
+};
+
+MOE_END

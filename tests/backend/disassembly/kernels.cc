@@ -1,0 +1,23 @@
+// Compiled, never run: check.cmake reads what became of these functions.
+#include "moe/backend/cpu/tile.hpp"
+
+extern "C" {
+
+void check_fma_float(const float* x, const float* y, float* z) {
+    using V = moe::simd_vector<float>;
+    fma(V::load(x), V::load(y), V::load(z)).store(z);
+}
+
+void check_fma_double(const double* x, const double* y, double* z) {
+    using V = moe::simd_vector<double>;
+    fma(V::load(x), V::load(y), V::load(z)).store(z);
+}
+
+void check_tile_float(const float* const* a, const float* b, moe::index_t depth, float* c) {
+    moe::detail::multiply_tile<moe::detail::tile_rows>(moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
+}
+
+void check_tile_double(const double* const* a, const double* b, moe::index_t depth, double* c) {
+    moe::detail::multiply_tile<moe::detail::tile_rows>(moe::detail::row_elements<double>{a, 0}, b, depth, c, false, {});
+}
+}

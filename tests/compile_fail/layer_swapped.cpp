@@ -1,0 +1,12 @@
+// expect: the first part must be a router, e.g. moe::router{...}
+#include "moe/moe.hpp"
+
+int main() {
+#ifdef MOE_COMPILE_OK
+    auto l = moe::layer{moe::router{moe::linear_gate<float>{{.features = 4, .experts = 4}}, moe::softmax{}, moe::top_k{.k = 2}}, moe::swiglu_bank<float>{{.features = 4, .hidden = 4, .experts = 4}}};
+    (void)l;
+#else
+    auto l = moe::layer{moe::swiglu_bank<float>{{.features = 4, .hidden = 4, .experts = 4}}, moe::router{moe::linear_gate<float>{{.features = 4, .experts = 4}}, moe::softmax{}, moe::top_k{.k = 2}}};
+    (void)l;
+#endif
+}

@@ -1,0 +1,12 @@
+// expect: a router needs at least a gate and a selector
+#include "moe/moe.hpp"
+
+int main() {
+#ifdef MOE_COMPILE_OK
+    auto r = moe::router{moe::linear_gate<float>{{.features = 4, .experts = 4}}, moe::softmax{}, moe::top_k{.k = 2}};
+    (void)r;
+#else
+    moe::router<> r;
+    (void)r;
+#endif
+}

@@ -1,0 +1,12 @@
+// expect: this route step stands before the selector; move it behind the selector
+#include "moe/moe.hpp"
+
+int main() {
+#ifdef MOE_COMPILE_OK
+    auto r = moe::router{moe::linear_gate<float>{{.features = 4, .experts = 4}}, moe::top_k{.k = 2}, moe::renormalize{}};
+    (void)r;
+#else
+    auto r = moe::router{moe::linear_gate<float>{{.features = 4, .experts = 4}}, moe::renormalize{}, moe::top_k{.k = 2}};
+    (void)r;
+#endif
+}

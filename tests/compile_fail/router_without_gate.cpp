@@ -1,0 +1,12 @@
+// expect: the first step must be a gate (features -> logits); put one in front, e.g. moe::linear_gate<float>
+#include "moe/moe.hpp"
+
+int main() {
+#ifdef MOE_COMPILE_OK
+    auto r = moe::router{moe::linear_gate<float>{{.features = 4, .experts = 4}}, moe::softmax{}, moe::top_k{.k = 2}};
+    (void)r;
+#else
+    auto r = moe::router{moe::softmax{}, moe::top_k{.k = 2}};
+    (void)r;
+#endif
+}

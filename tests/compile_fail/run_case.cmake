@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DCXX=g++ -DFLAGS="-Ia|-Ib" -DCASE=case.cpp -P run_case.cmake: one case, as CMakeLists.txt beside it explains.
+cmake_minimum_required(VERSION 3.22...3.31)
+string(REPLACE "|" ";" flags "${FLAGS}")
+set(ENV{LC_ALL} C)
+set(command "${CXX}" -std=c++20 -fsyntax-only -fdiagnostics-color=never ${flags} "${CASE}")
+
+file(STRINGS "${CASE}" wanted REGEX "^// expect: ")
+list(LENGTH wanted count)
+if(NOT count EQUAL 1)
+  message(FATAL_ERROR "${CASE}: needs one line '// expect: <sentence>', has ${count}")
+endif()
+string(REGEX REPLACE "^// expect: *" "" wanted "${wanted}")
+string(REPLACE "\\;" ";" wanted "${wanted}")  # file(STRINGS) returns a list
+file(STRINGS "${CASE}" control REGEX "MOE_COMPILE_OK")
+if(NOT control)
+  message(FATAL_ERROR "${CASE}: has no control (#ifdef MOE_COMPILE_OK)")
+endif()
+
+execute_process(COMMAND ${command} -DMOE_COMPILE_OK RESULT_VARIABLE status ERROR_VARIABLE text)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${CASE}: the control does not compile:\n${text}")
+endif()
+
+execute_process(COMMAND ${command} RESULT_VARIABLE status ERROR_VARIABLE text)
+if(status EQUAL 0)
+  message(FATAL_ERROR "${CASE}: compiles, but should fail with: ${wanted}")
+endif()
+# Kept away from list syntax; the sentence is treated alike.
+set(plain "${text}")
+foreach(variable plain wanted)
+  string(REGEX REPLACE "[][;]" " " ${variable} "${${variable}}")
+endforeach()
+string(REGEX MATCHALL "[^\n]*error: [^\n]*" errors "${plain}")
+list(LENGTH errors count)
+if(NOT count EQUAL 1)
+  message(FATAL_ERROR "${CASE}: one mistake should be one error, the compiler reports ${count}:\n${text}")
+endif()
+string(FIND "${errors}" "${wanted}" at)
+if(at EQUAL -1)
+  message(FATAL_ERROR "${CASE}: the error does not contain the sentence\n  wanted: ${wanted}\n  got: ${errors}\n\n${text}")
+endif()
+message(STATUS "${errors}")

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DPROGRAM=a.out -DWANTED=file -P compare.cmake: the program prints the file, spaces at line ends aside.
+cmake_minimum_required(VERSION 3.22...3.31)
+execute_process(COMMAND ${EMULATOR} "${PROGRAM}" OUTPUT_VARIABLE got RESULT_VARIABLE status)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} ended with status ${status}")
+endif()
+file(READ "${WANTED}" wanted)
+foreach(variable got wanted)
+  string(REGEX REPLACE "[ \t]+\n" "\n" ${variable} "${${variable}}\n")
+  string(REGEX REPLACE "\n+$" "" ${variable} "${${variable}}")
+endforeach()
+if(NOT got STREQUAL wanted)
+  message(FATAL_ERROR "the program of README.md does not print what README.md says\n--- wanted\n${wanted}\n--- got\n${got}")
+endif()

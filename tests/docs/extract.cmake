@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# moe_extract(FILE LANGUAGE OUT): OUT becomes the first fenced block of that language, or an empty string. Searching and
+# cutting only, no lists: a program is full of semicolons and brackets.
+function(moe_extract file language out)
+  set(${out} "" PARENT_SCOPE)
+  file(READ "${file}" text)
+  set(text "\n${text}")
+  string(FIND "${text}" "\n```${language}\n" begin)
+  if(begin EQUAL -1)
+    return()
+  endif()
+  string(LENGTH "\n```${language}\n" length)
+  math(EXPR begin "${begin} + ${length}")
+  string(SUBSTRING "${text}" ${begin} -1 text)
+  string(FIND "${text}" "\n```" end)
+  if(end EQUAL -1)
+    message(FATAL_ERROR "${file}: the ```${language} block has no end")
+  endif()
+  string(SUBSTRING "${text}" 0 ${end} text)
+  set(${out} "${text}\n" PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,96 @@
+// tests/golden: gated activations with limits, in layers of the models that have them
+// SPDX-License-Identifier: Apache-2.0
+#include "compare.hpp"
+#include "settings.hpp"
+
+namespace {
+
+using golden::index;
+
+const std::vector<golden::binding> with_biases = golden::with(golden::gated, golden::biases);
+const std::vector<golden::binding> biased = golden::with(golden::shared, {{"router.2.bias", "selection_bias"}});
+
+moe::scaled_swiglu scaled_of(const golden::file& g) {
+    return moe::scaled_swiglu{{.alpha = g.number("alpha"), .limit = g.number("limit")}};
+}
+
+template <class T, class Activation>
+auto bank_with(const golden::file& g, Activation act) {
+    return moe::ffn_bank<T, Activation>{golden::bank_of(g), act};
+}
+
+template <class T, class Activation>
+auto shared_with(const golden::file& g, Activation act) {
+    return moe::shared{moe::ffn_bank<T, Activation>{golden::shared_bank_of(g), act}};
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("top-k of biased logits, softmax over the selected and scaled SwiGLU with biases are gpt-oss",
+                        "[golden]", golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "gpt_oss");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::top_k{.k = index(g, "k")}, moe::softmax_selected{}},
+                     bank_with<T>(g, scaled_of(g))};
+    golden::compare<typename TestType::backend>(layer, g, with_biases);
+}
+
+TEMPLATE_LIST_TEST_CASE("weights divided by k and a sum times k are those of OpenAI's privacy filter", "[golden]",
+                        golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "openai_privacy_filter");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::top_k{.k = index(g, "k")}, moe::softmax_selected{},
+                                 moe::scale{.factor = 1.0 / g.number("k")}},
+                     bank_with<T>(g, scaled_of(g)), moe::scaled_sum{.factor = g.number("k")}};
+    golden::compare<typename TestType::backend>(layer, g, with_biases);
+}
+
+TEMPLATE_LIST_TEST_CASE("scaled SwiGLU in routed and shared experts and a scaled routed sum are MiniMax-M3", "[golden]",
+                        golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "minimax_m3_vl");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sigmoid{}, moe::selection_bias{index(g, "experts")},
+                                 moe::top_k{.k = index(g, "k")}, moe::renormalize{}},
+                     bank_with<T>(g, scaled_of(g)), shared_with<T>(g, scaled_of(g)),
+                     moe::scaled_sum{.factor = g.number("scale")}};
+    golden::compare<typename TestType::backend>(layer, g, biased);
+}
+
+TEMPLATE_LIST_TEST_CASE("square root of softplus and SwiGLU clamped before are DeepSeek-V4", "[golden]",
+                        golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "deepseek_v4");
+    const moe::clamp_before_swiglu act{{.limit = g.number("limit")}};
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sqrt_softplus{}, moe::selection_bias{index(g, "experts")},
+                                 moe::top_k{.k = index(g, "k")}, moe::renormalize{.epsilon = 1e-20},
+                                 moe::scale{.factor = g.number("scale")}},
+                     bank_with<T>(g, act), shared_with<T>(g, act)};
+    golden::compare<typename TestType::backend>(layer, g, biased);
+}
+
+TEMPLATE_LIST_TEST_CASE("experts from a table of token ids, weighted by their scores, are DeepSeek-V4's hash layers",
+                        "[golden]", golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "deepseek_v4_hash");
+    const moe::clamp_before_swiglu act{{.limit = g.number("limit")}};
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sqrt_softplus{},
+                                 moe::token_table{golden::matrix_of<moe::index_t>(g["table"])},
+                                 moe::renormalize{.epsilon = 1e-20}, moe::scale{.factor = g.number("scale")}},
+                     bank_with<T>(g, act), shared_with<T>(g, act)};
+    const std::vector<moe::index_t> ids(g["token_id"].values.begin(), g["token_id"].values.end());
+    golden::extras<T> with;
+    with.in.token_id = ids;
+    golden::compare<typename TestType::backend>(layer, g, golden::shared, with);
+}
+
+TEMPLATE_LIST_TEST_CASE("SwiGLU clamped after, with another limit for the shared expert, is Step-3.7", "[golden]",
+                        golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "step3p7");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sigmoid{}, moe::selection_bias{index(g, "experts")},
+                                 moe::top_k{.k = index(g, "k")}, moe::renormalize{}},
+                     bank_with<T>(g, moe::clamp_after_swiglu{{.limit = g.number("limit")}}),
+                     shared_with<T>(g, moe::clamp_after_swiglu{{.limit = g.number("shared_limit")}}),
+                     moe::scaled_sum{.factor = g.number("scale")}};
+    golden::compare<typename TestType::backend>(layer, g, biased);
+}

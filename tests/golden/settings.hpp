@@ -1,0 +1,28 @@
+// tests/golden: the backends and scalar types under test
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <tuple>
+
+#include "moe/moe.hpp"
+
+namespace golden {
+
+template <class Backend, class T>
+struct setting {
+    using backend = Backend;
+    using scalar = T;
+};
+
+struct cpu_of_two_threads : moe::cpu {
+    cpu_of_two_threads() : moe::cpu(moe::cpu_options{.threads = 2}) {}
+};
+
+/// Every backend with every scalar: for the layers that others are variants of.
+using all_settings = std::tuple<setting<moe::reference, double>, setting<moe::reference, float>,
+                                setting<cpu_of_two_threads, double>, setting<cpu_of_two_threads, float>>;
+
+/// The reference at its most exact and the backend that users run: for variants, as compiling a layer costs seconds.
+using settings = std::tuple<setting<moe::reference, double>, setting<cpu_of_two_threads, float>>;
+
+}  // namespace golden

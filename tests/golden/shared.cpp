@@ -1,0 +1,81 @@
+// tests/golden: shared experts behind a gate, averaged, and with weights of their own
+// SPDX-License-Identifier: Apache-2.0
+#include "compare.hpp"
+#include "settings.hpp"
+
+namespace {
+
+using golden::index;
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a shared expert behind a sigmoid gate is that of Qwen2-MoE", "[golden]", golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "qwen2_moe");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::softmax{}, moe::top_k{.k = index(g, "k")}},
+                     moe::swiglu_bank<T>{golden::bank_of(g)},
+                     moe::gated_shared{moe::swiglu_bank<T>{golden::shared_bank_of(g)}}};
+    golden::compare<typename TestType::backend>(
+        layer, g,
+        golden::with(golden::gated, {{"shared.gate", "shared_gate"},
+                                     {"shared.experts.gate", "shared_w_gate"},
+                                     {"shared.experts.up", "shared_w_up"},
+                                     {"shared.experts.down", "shared_w_down"}}));
+}
+
+TEMPLATE_LIST_TEST_CASE("the average of routed and shared experts is Cohere2's", "[golden]", golden::settings) {
+    using T = typename TestType::scalar;
+    const golden::file g(golden::data, "cohere2_moe_softmax");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::top_k{.k = index(g, "k")}, moe::softmax_selected{}},
+                     moe::swiglu_bank<T>{golden::bank_of(g)},
+                     moe::averaged_shared{moe::swiglu_bank<T>{golden::shared_bank_of(g)}}};
+    golden::compare<typename TestType::backend>(layer, g, golden::shared);
+}
+
+TEMPLATE_LIST_TEST_CASE("sigmoid weights normalised over selected and shared experts alike are Inkling", "[golden]",
+                        golden::settings) {
+    using T = typename TestType::scalar;
+    golden::file g(golden::data, "inkling");
+    moe::bank_options routed = golden::bank_of(g), common = golden::shared_bank_of(g);
+    common.experts = index(g["shared_w_up"].rows());
+    const moe::index_t experts = routed.experts + common.experts;
+    // In the layer the shared experts are the last of the bank, each in a slot of its own behind the selected.
+    golden::tensor always = g["shared_weight"], expert = g["expert"], weight = g["weight"], bias = g["selection_bias"];
+    expert.values.clear();
+    weight.values.clear();
+    for (std::size_t t = 0; t < always.rows(); ++t) {
+        for (std::size_t i = 0; i < g["expert"].columns(); ++i) {
+            expert.values.push_back(g["expert"].values[t * g["expert"].columns() + i]);
+            weight.values.push_back(g["weight"].values[t * g["weight"].columns() + i]);
+        }
+        for (moe::index_t e = routed.experts; e < experts; ++e) {
+            expert.values.push_back(e);
+            weight.values.push_back(always.values[t * always.columns() + static_cast<std::size_t>(e - routed.experts)]);
+        }
+    }
+    bias.values.resize(static_cast<std::size_t>(experts), 0.0);
+    g.put("expert", expert);
+    g.put("weight", weight);
+    g.put("selection_bias", bias);
+    moe::layer layer{
+        moe::router{moe::linear_gate<T>{{.features = routed.features, .experts = experts}}, moe::sigmoid{},
+                    moe::selection_bias{experts},
+                    moe::always_on{moe::top_k{.k = index(g, "k")},
+                                   {.experts = {routed.experts, routed.experts + 1}, .hidden = true}},
+                    moe::renormalize{}, moe::scale{.factor = g.number("scale")}, moe::learned_weight_scale<T>{}},
+        moe::banks{moe::swiglu_bank<T>{routed}, moe::swiglu_bank<T>{common}}};
+    golden::extras<T> with;
+    with.logits = nullptr;
+    with.left_out = {"d_logits"};
+    golden::compare<typename TestType::backend>(layer, g,
+                                                {{"router.0.weight", "gate"},
+                                                 {"router.2.bias", "selection_bias"},
+                                                 {"router.6.scale", "global_scale"},
+                                                 {"experts.0.gate", "w_gate"},
+                                                 {"experts.0.up", "w_up"},
+                                                 {"experts.0.down", "w_down"},
+                                                 {"experts.1.gate", "shared_w_gate"},
+                                                 {"experts.1.up", "shared_w_up"},
+                                                 {"experts.1.down", "shared_w_down"}},
+                                                with);
+}
