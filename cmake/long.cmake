@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# What takes too long for every change:   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest]
+# What takes too long for every change:   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars]
 #   fuzz SECONDS  every fuzz target with libFuzzer, that long each (needs clang++)
 #   bench         all benchmarks in full
 #   nvcc          every header a CUDA translation unit may include, compiled by nvcc
 #   newest        the tests with newer major versions of the dependencies, fetched with git; the commits below are tried
 #                 unless the variables of dependencies.cmake are given (-DMOE_XSIMD_URL=... -DMOE_XSIMD_COMMIT=...)
+#   scalars       all tests, the papers' among them, with float and double on every backend
 cmake_minimum_required(VERSION 3.22...3.31)
 
 # Newer releases than the pinned ones: xsimd 14.3.0, Catch2 3.7.1.
@@ -24,7 +25,7 @@ foreach(i RANGE ${last})
   endif()
 endforeach()
 if(NOT words)
-  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest]")
+  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars]")
 endif()
 cmake_host_system_information(RESULT jobs QUERY NUMBER_OF_LOGICAL_CORES)
 
@@ -94,14 +95,21 @@ function(long_newest)
     --fetch --build-dir "${work}/newest")
 endfunction()
 
+function(long_scalars)
+  run("the tests cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/scalars" -DCMAKE_BUILD_TYPE=Release
+    -DMOE_TEST_PAPERS=ON -DMOE_TEST_EVERY_SCALAR=ON -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
+  run("the tests cannot be built" ${CMAKE_COMMAND} --build "${work}/scalars" --parallel ${jobs})
+  run("the tests failed" ${CMAKE_CTEST_COMMAND} --test-dir "${work}/scalars" --output-on-failure --label-regex unit)
+endfunction()
+
 while(words)
   list(POP_FRONT words word)
   if(word STREQUAL "fuzz")
     list(POP_FRONT words seconds)
     long_fuzz("${seconds}")
-  elseif(word MATCHES "^(bench|nvcc|newest)$")
+  elseif(word MATCHES "^(bench|nvcc|newest|scalars)$")
     cmake_language(CALL long_${word})
   else()
-    message(FATAL_ERROR "'${word}' is none of fuzz, bench, nvcc, newest")
+    message(FATAL_ERROR "'${word}' is none of fuzz, bench, nvcc, newest, scalars")
   endif()
 endwhile()

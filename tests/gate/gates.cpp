@@ -26,7 +26,8 @@ auto nested_gate() {
     moe::rms_normalize<T> norm{{.columns = 6}};
     for (moe::index_t k = 0; k < 6; ++k) norm.gain(0, k) = T(1) + T(0.125) * T(k);
     return moe::features_through{
-        norm, moe::features_through{moe::jitter{0.25}, moe::linear_gate<T>{{.features = 6, .experts = 8, .bias = true}}}};
+        norm,
+        moe::features_through{moe::jitter{0.25}, moe::linear_gate<T>{{.features = 6, .experts = 8, .bias = true}}}};
 }
 
 // Gates see features of width 6, experts see x of width 5.
@@ -137,7 +138,8 @@ TEMPLATE_LIST_TEST_CASE("features_through changes what the gate sees and nothing
 TEMPLATE_LIST_TEST_CASE("an upcast linear_gate rounds the exact product once", "", every_backend) {
     using T = typename TestType::scalar;
     constexpr moe::index_t features = 300, experts = 70;
-    moe::linear_gate<T, moe::gate_math::upcast> gate{{.features = features, .experts = experts, .bias = true, .seed = 6}};
+    moe::linear_gate<T, moe::gate_math::upcast> gate{
+        {.features = features, .experts = experts, .bias = true, .seed = 6}};
     for (moe::index_t e = 0; e < experts; ++e) gate.bias(0, e) = T(0.125) * T(e);
     const auto x = moe::testing::random_matrix<T>(3, features, 65);
     const auto logits = gate_logits<TestType>(gate, x);
@@ -169,7 +171,8 @@ TEST_CASE("the gradients of gates equal central differences, with features other
                           given.in);
     }
     SECTION("cosine") {
-        check_derivatives(layer_behind<T>(moe::cosine_gate<T>{{.features = 6, .experts = 8, .temperature = 0.3}}), given.in);
+        check_derivatives(layer_behind<T>(moe::cosine_gate<T>{{.features = 6, .experts = 8, .temperature = 0.3}}),
+                          given.in);
     }
     SECTION("cosine with projection") {
         const moe::cosine_gate<T> gate{{.features = 6, .experts = 8, .projection = 4, .temperature = 0.3}};
@@ -197,13 +200,15 @@ TEMPLATE_LIST_TEST_CASE("layers behind gates keep the laws of layers, with featu
     const gate_batch<T> given;
     // The law that spoils a token spoils x: the gate sees other features and routes as before.
     SECTION("linear, upcast") {
-        check_laws<B>(layer_behind<T>(moe::linear_gate<T, moe::gate_math::upcast>{{.features = 6, .experts = 8}}), given.in);
+        check_laws<B>(layer_behind<T>(moe::linear_gate<T, moe::gate_math::upcast>{{.features = 6, .experts = 8}}),
+                      given.in);
     }
     SECTION("cosine") {
         check_laws<B>(layer_behind<T>(moe::cosine_gate<T>{{.features = 6, .experts = 8, .projection = 4}}), given.in);
     }
     SECTION("mlp") {
-        check_laws<B>(layer_behind<T>(moe::mlp_gate<T>{{.features = 6, .hidden = 4, .experts = 8, .bias = true}}), given.in);
+        check_laws<B>(layer_behind<T>(moe::mlp_gate<T>{{.features = 6, .hidden = 4, .experts = 8, .bias = true}}),
+                      given.in);
     }
     SECTION("label_table") { check_laws<B>(layer_behind<T>(some_label_gate<T>()), given.in); }
     SECTION("features_through") { check_laws<B>(layer_behind<T>(nested_gate<T>()), given.in); }
@@ -271,8 +276,9 @@ TEST_CASE("gates refuse options out of range") {
     CHECK(value([] { moe::label_table_gate<float>{{.features = 6, .labels = 0, .experts = 9}}; }) ==
           "moe: label_table_gate.labels: wanted at least 1, got 0");
     CHECK(value([] {
-              moe::router{moe::features_through{moe::temperature{-1}, moe::linear_gate<float>{{.features = 6, .experts = 8}}},
-                          moe::top_k{.k = 1}};
+              moe::router{
+                  moe::features_through{moe::temperature{-1}, moe::linear_gate<float>{{.features = 6, .experts = 8}}},
+                  moe::top_k{.k = 1}};
           }) == "moe: temperature.value: wanted a positive finite number, got -1.000000");
     CHECK(thrown<moe::shape_error>([] {
               moe::router{moe::features_through{moe::rms_normalize<float>{{.columns = 8}},

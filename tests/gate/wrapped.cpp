@@ -22,10 +22,9 @@ auto pooled_logits(moe::pooling how, std::initializer_list<std::initializer_list
 template <class T>
 auto pooled_layer(moe::pooling how) {
     const moe::cosine_gate<T> gate{{.features = 6, .experts = 5, .seed = 2}};
-    return moe::layer{
-        moe::router{moe::pooled_gate{gate, {.experts = 4, .expert_of_column = five_columns, .how = how}}, moe::softmax{},
-                    moe::top_k{.k = 2}},
-        moe::swiglu_bank<T>{{.features = 6, .hidden = 3, .experts = 4, .seed = 4}}};
+    return moe::layer{moe::router{moe::pooled_gate{gate, {.experts = 4, .expert_of_column = five_columns, .how = how}},
+                                  moe::softmax{}, moe::top_k{.k = 2}},
+                      moe::swiglu_bank<T>{{.features = 6, .hidden = 3, .experts = 4, .seed = 4}}};
 }
 
 template <class T>
@@ -69,7 +68,8 @@ TEMPLATE_LIST_TEST_CASE("layers behind wrapped gates keep the laws of layers", "
 TEST_CASE("a frozen gate has no parameters, state instead, and its layer still trains") {
     auto layer = frozen_layer<float>();
     int gates = 0;
-    moe::visit_parameters([&](const moe::parameter_name& name, auto&) { gates += name.text().find("router") == 0; }, layer);
+    moe::visit_parameters([&](const moe::parameter_name& name, auto&) { gates += name.text().find("router") == 0; },
+                          layer);
     CHECK(gates == 0);
     auto& frozen = layer.router().step<0>();
     int saved = 0;
@@ -87,5 +87,7 @@ TEST_CASE("pooled_gate refuses maps that do not fit") {
     CHECK(thrown<moe::value_error>([&] { build({0, -1, 0}, 2); }) != "");
     CHECK(thrown<moe::shape_error>([&] { build({0, 1}, 2); }) ==
           "moe: pooled_gate.expert_of_column: wanted [3], got [2]");
-    CHECK(thrown<moe::value_error>([&] { build({0, 0, 0}, 0); }) == "moe: pooled_gate.experts: wanted at least 1, got 0");
+    CHECK(thrown<moe::value_error>([&] {
+              build({0, 0, 0}, 0);
+          }) == "moe: pooled_gate.experts: wanted at least 1, got 0");
 }

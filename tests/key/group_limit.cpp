@@ -89,7 +89,8 @@ TEST_CASE("a group limit hides no gradient") {
     const auto x = moe::testing::random_matrix<double>(6, 5, 23);
     moe::batch<double> in;
     in.x = x;
-    check_derivatives(layer_around<double>(moe::sigmoid{}, moe::selection_bias{8}, two_of_four, moe::top_k{.k = 3}), in);
+    check_derivatives(layer_around<double>(moe::sigmoid{}, moe::selection_bias{8}, two_of_four, moe::top_k{.k = 3}),
+                      in);
 }
 
 TEMPLATE_LIST_TEST_CASE("a layer with a group limit keeps the laws of layers", "", every_backend) {
@@ -107,7 +108,8 @@ TEST_CASE("a group limit refuses options that do not fit the experts") {
     CHECK(text({.groups = -4}) != "");
     CHECK(text({.groups = 4, .keep = 5}) == "moe: group_limit.keep: wanted 1 to 4 (groups), got 5");
     CHECK(text({.groups = 4, .keep = 0}) != "");
-    CHECK(text({.groups = 4, .keep = 1, .best = 3}) == "moe: group_limit.best: wanted 1 to 2 (experts of a group), got 3");
+    CHECK(text({.groups = 4, .keep = 1, .best = 3}) ==
+          "moe: group_limit.best: wanted 1 to 2 (experts of a group), got 3");
     CHECK(text({.groups = 4, .keep = 1, .best = 0}) != "");
     CHECK(text({.groups = 4, .keep = 1, .fill = infinity}) ==
           "moe: group_limit.fill: wanted -inf or a finite number, got inf");
@@ -118,7 +120,8 @@ TEST_CASE("a group limit refuses options that do not fit the experts") {
 TEST_CASE("k above what a group limit leaves is refused, unless other groups are only filled") {
     const auto build = [](moe::index_t k, double fill) {
         return thrown<moe::value_error>([&] {
-            moe::router{copy_gate<float>{8}, moe::group_limit{.groups = 4, .keep = 2, .fill = fill}, moe::top_k{.k = k}};
+            moe::router{copy_gate<float>{8}, moe::group_limit{.groups = 4, .keep = 2, .fill = fill},
+                        moe::top_k{.k = k}};
         });
     };
     CHECK(build(4, -infinity) == "");

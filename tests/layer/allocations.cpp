@@ -1,48 +1,15 @@
-#include <cstdlib>
-#include <new>
-
+#include "layer/counting_new.hpp"
 #include "moe/moe.hpp"
 #include "moe/testing/layer_laws.hpp"
 #include "support/catch.hpp"
 
 namespace {
 
-thread_local bool counting = false;
-thread_local int allocations = 0;
-
-void* counted(std::size_t size, std::size_t alignment) {
-    if (counting) ++allocations;
-    void* p = alignment > alignof(std::max_align_t)
-                  ? std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)
-                  : std::malloc(size == 0 ? 1 : size);
-    if (p == nullptr) throw std::bad_alloc();
-    return p;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size, 0); }
-void* operator new[](std::size_t size) { return counted(size, 0); }
-void* operator new(std::size_t size, std::align_val_t a) { return counted(size, static_cast<std::size_t>(a)); }
-void* operator new[](std::size_t size, std::align_val_t a) { return counted(size, static_cast<std::size_t>(a)); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-
-namespace {
-
 template <class F>
 int allocations_of(const F& f) {
-    allocations = 0;
-    counting = true;
+    start_counting();
     f();
-    counting = false;
-    return allocations;
+    return stop_counting();
 }
 
 template <class B>
@@ -65,7 +32,7 @@ void check_warm_calls(B& b) {
     in.training = true;
     moe::tape<float> tape;
     auto gradient = moe::make_gradient(layer);
-    moe::adamw<float> optimizer{{.rate = 1e-3}};
+    moe::adamw optimizer{{.learning_rate = 1e-3}};
     const auto infer = [&] { layer.forward(b, in, y.view()); };
     const auto train = [&] {
         layer.forward(b, in, y.view(), tape);

@@ -18,7 +18,8 @@ using ids = std::vector<moe::index_t>;
 
 }  // namespace
 
-TEST_CASE("Rewiring experts on the fly [6]: a trainable logit vector is off at 0, forces at 1e9, and gets the column sums") {
+TEST_CASE(
+    "Rewiring experts on the fly [6]: a trainable logit vector is off at 0, forces at 1e9, and gets the column sums") {
     const auto x = moe::testing::random_matrix<double>(6, 5, 101);
     moe::logit_bias<double> delta(8);
     const auto without = layer_around<double>(moe::softmax{}, moe::top_k{.k = 3});
@@ -68,8 +69,8 @@ TEST_CASE("Multilingual steering [11]: soft steering adds lambda std, hard steer
     const auto soft = decide(copy_gate<double>{4}, batch_of(z), moe::steer{task_expert}, moe::top_k{.k = 1});
     check_close(soft.scores, {{1.5590169943749475, 2, 3, 4}});
     const auto many = moe::testing::random_matrix<double>(50, 4, 103, 100);
-    const auto hard = decide(copy_gate<double>{4}, batch_of(many), moe::steer{task_expert, moe::steering::force_in, 1e-6},
-                             moe::top_k{.k = 2});
+    const auto hard = decide(copy_gate<double>{4}, batch_of(many),
+                             moe::steer{task_expert, moe::steering::force_in, 1e-6}, moe::top_k{.k = 2});
     const auto plain = decide(copy_gate<double>{4}, batch_of(many), moe::top_k{.k = 2});
     for (std::size_t t = 0; t < 50; ++t) {
         CHECK(hard.expert[2 * t] == 0);
@@ -86,7 +87,8 @@ TEST_CASE("LLaVA-DyMoE [19]: unclear tokens stay with old experts, and masked ex
     auto in = batch_of(s);
     in.training = true;
     const moe::group_guidance guidance{rows_of<std::uint8_t>({{0, 0, 1}})};
-    const auto r = decide(copy_gate<double>{3}, in, guidance, moe::top_k{.k = 3}, moe::softmax_selected{.temperature = 0.01});
+    const auto r =
+        decide(copy_gate<double>{3}, in, guidance, moe::top_k{.k = 3}, moe::softmax_selected{.temperature = 0.01});
     CHECK(r.expert == ids{0, 1, -1, 2, -1, -1, 0, 1, -1});
     CHECK(r.weight[3] == 1.0);
 
@@ -108,8 +110,8 @@ TEST_CASE("LLaVA-DyMoE [19]: unclear tokens stay with old experts, and masked ex
 
 TEST_CASE("BlockFFN [20]: relu scores over their root mean square, every positive expert") {
     const auto z = rows_of<double>({{2, 0, -1, 1}, {20, 0, -10, 10}, {-1, -2, -3, 0}});
-    const auto r = decide(copy_gate<double>{4}, batch_of(z), moe::relu_score{}, moe::rms_normalize<double>{{.columns = 4}},
-                          moe::threshold{});
+    const auto r = decide(copy_gate<double>{4}, batch_of(z), moe::relu_score{},
+                          moe::rms_normalize<double>{{.columns = 4}}, moe::threshold{});
     CHECK(r.offset == ids{0, 2, 4, 4});
     CHECK(r.expert == ids{0, 3, 0, 3});
     CHECK(r.weight[0] == Approx(1.7889).epsilon(1e-4));
@@ -118,9 +120,10 @@ TEST_CASE("BlockFFN [20]: relu scores over their root mean square, every positiv
 }
 
 TEST_CASE("SMoE-Dropout [27]: a frozen random gate keeps its bits, and choices for k are prefixes of those for k + 1") {
-    moe::layer layer{moe::router{moe::frozen_gate{moe::linear_gate<double>{{.features = 5, .experts = 8, .bias = true}}},
-                                 moe::top_k{.k = 8}, moe::softmax_selected{}},
-                     moe::swiglu_bank<double>{{.features = 5, .hidden = 3, .experts = 8}}};
+    moe::layer layer{
+        moe::router{moe::frozen_gate{moe::linear_gate<double>{{.features = 5, .experts = 8, .bias = true}}},
+                    moe::top_k{.k = 8}, moe::softmax_selected{}},
+        moe::swiglu_bank<double>{{.features = 5, .hidden = 3, .experts = 8}}};
     const auto x = moe::testing::random_matrix<double>(6, 5, 104);
     const auto before = layer.router().step<0>().gate.weight;
     moe::sgd optimizer({.learning_rate = 0.1});
@@ -141,7 +144,8 @@ TEST_CASE("SMoE-Dropout [27]: a frozen random gate keeps its bits, and choices f
         in.k = k;
         const auto r = route<moe::reference>(layer.router(), in);
         for (moe::index_t t = 0; t < 6 && k > 1; ++t) {
-            CHECK(std::equal(smaller.begin() + t * (k - 1), smaller.begin() + (t + 1) * (k - 1), r.expert.begin() + t * k));
+            CHECK(std::equal(smaller.begin() + t * (k - 1), smaller.begin() + (t + 1) * (k - 1),
+                             r.expert.begin() + t * k));
         }
         smaller = r.expert;
     }
@@ -189,7 +193,8 @@ TEST_CASE("Loss-free balancing [87]: a zero bias is plain top-k, and equal choic
         step.bias[3] = static_cast<float>(bias);
         return decide(copy_gate<double>{8}, batch_of(z), moe::sigmoid{}, step, moe::top_k{.k = 3}, moe::renormalize{});
     };
-    const auto plain = decide(copy_gate<double>{8}, batch_of(z), moe::sigmoid{}, moe::top_k{.k = 3}, moe::renormalize{});
+    const auto plain =
+        decide(copy_gate<double>{8}, batch_of(z), moe::sigmoid{}, moe::top_k{.k = 3}, moe::renormalize{});
     CHECK(with(0).expert == plain.expert);
     CHECK(with(0).weight == plain.weight);
     const auto always = with(2), more = with(500);
@@ -202,8 +207,8 @@ TEST_CASE("UniPool [110]: NormRouter does not see the length of the logits, mask
     const double c0 = 4.01;
     const moe::learned_scale<double> scale{.factor = c0, .scale = 0.5};
     const auto norm_router = [&](const moe::matrix<double>& z, auto... in_front) {
-        return decide(copy_gate<double>{z.cols()}, batch_of(z), in_front..., moe::l2_normalize{}, moe::relu_score{}, scale,
-                      moe::top_k{.k = 1});
+        return decide(copy_gate<double>{z.cols()}, batch_of(z), in_front..., moe::l2_normalize{}, moe::relu_score{},
+                      scale, moe::top_k{.k = 1});
     };
     const auto r = norm_router(rows_of<double>({{3, -4}, {30, -40}}));
     CHECK(r.scores(0, 0) == Approx(0.6 * c0 * 0.5).epsilon(1e-8));
@@ -216,7 +221,8 @@ TEST_CASE("UniPool [110]: NormRouter does not see the length of the logits, mask
 
     // The factor keeps the expected size of the chosen scores at 1: 96 experts, k = 1, about 4.01.
     const auto normal = moe::testing::random_matrix<double>(4000, 96, 107);
-    const auto unit = decide(copy_gate<double>{96}, batch_of(normal), moe::l2_normalize{}, moe::relu_score{}, moe::top_k{.k = 1});
+    const auto unit =
+        decide(copy_gate<double>{96}, batch_of(normal), moe::l2_normalize{}, moe::relu_score{}, moe::top_k{.k = 1});
     double mean = 0;
     for (const double w : unit.weight) mean += 1 / w / 4000;
     CHECK(mean == Approx(4.01).epsilon(0.01));

@@ -20,7 +20,8 @@ using experts_of = std::vector<moe::index_t>;
 // PHATGOOSE's gate: both sides standardised, divided by sqrt(d).
 auto phatgoose_gate(const moe::matrix<double>& vectors) {
     const moe::index_t d = vectors.cols();
-    const auto standard = choose(copy_gate<double>{d}, tokens_of(vectors), moe::standardize{}, moe::top_k{.k = 1}).scores;
+    const auto standard =
+        choose(copy_gate<double>{d}, tokens_of(vectors), moe::standardize{}, moe::top_k{.k = 1}).scores;
     moe::linear_gate<double> gate{{.features = d, .experts = vectors.rows()}};
     gate.weight.assign(0, standard.view());
     return moe::features_through{moe::standardize{}, gate};
@@ -35,10 +36,12 @@ const auto experts_weighed = [](std::initializer_list<double> factors) {
 
 }  // namespace
 
-TEST_CASE("PHATGOOSE [150]: standardised gates route by sqrt(d)-scaled products and ignore scale and shift of a token") {
+TEST_CASE(
+    "PHATGOOSE [150]: standardised gates route by sqrt(d)-scaled products and ignore scale and shift of a token") {
     const auto gate = phatgoose_gate(rows_of<double>({{1, 2, 3, 4}, {-1, -2, -3, -4}, {5, 5, 5, 5}}));
     const auto x = rows_of<double>({{1, 2, 3, 4}, {7, 17, 27, 37}, {3, 3, 3, 3}});
-    const auto r = choose(gate, tokens_of(x), moe::temperature{2}, moe::softmax{}, moe::top_k{.k = 2}, moe::renormalize{1e-6});
+    const auto r =
+        choose(gate, tokens_of(x), moe::temperature{2}, moe::softmax{}, moe::top_k{.k = 2}, moe::renormalize{1e-6});
     const double logits[3] = {r.logits(0, 0) / 2, r.logits(0, 1) / 2, r.logits(0, 2) / 2};
     CHECK(logits[0] == Approx(2).margin(1e-4));
     CHECK(logits[1] == Approx(-2).margin(1e-4));
@@ -95,11 +98,14 @@ TEST_CASE("ReXMoE [12]: with the own bank protected and no other candidate, the 
     for (moe::index_t t = 0; t < 10; ++t) std::copy(z.view().row(t), z.view().row(t) + 4, &own(t, 0));
     auto in = tokens_of(z);
     in.training = true;
-    const auto masked = choose(copy_gate<double>{8}, in, moe::softmax{}, moe::random_expert_mask{.keep = 4, .protect = 4},
-                               moe::top_k{.k = 2}, moe::renormalize{});
-    const auto plain = choose(copy_gate<double>{4}, tokens_of(own), moe::softmax{}, moe::top_k{.k = 2}, moe::renormalize{});
+    const auto masked =
+        choose(copy_gate<double>{8}, in, moe::softmax{}, moe::random_expert_mask{.keep = 4, .protect = 4},
+               moe::top_k{.k = 2}, moe::renormalize{});
+    const auto plain =
+        choose(copy_gate<double>{4}, tokens_of(own), moe::softmax{}, moe::top_k{.k = 2}, moe::renormalize{});
     CHECK(masked.expert == plain.expert);
-    for (std::size_t i = 0; i < plain.weight.size(); ++i) CHECK(masked.weight[i] == Approx(plain.weight[i]).epsilon(1e-12));
+    for (std::size_t i = 0; i < plain.weight.size(); ++i)
+        CHECK(masked.weight[i] == Approx(plain.weight[i]).epsilon(1e-12));
     in.training = false;
     const auto all = choose(copy_gate<double>{8}, in, moe::softmax{}, moe::random_expert_mask{.keep = 4, .protect = 4},
                             moe::top_k{.k = 2});
@@ -176,14 +182,15 @@ TEST_CASE("T2MIR [1]: a tanh gate without biases; its noise starts at softplus(0
 
 TEST_CASE("RICE [49]: chosen experts' weights are multiplied before the renormalisation") {
     const auto z = rows_of<double>({{std::log(0.6), std::log(0.4)}});
-    const auto r = choose(copy_gate<double>{2}, tokens_of(z), moe::softmax{}, moe::top_k{.k = 2}, experts_weighed({1, 2}),
-                          moe::renormalize{});
+    const auto r = choose(copy_gate<double>{2}, tokens_of(z), moe::softmax{}, moe::top_k{.k = 2},
+                          experts_weighed({1, 2}), moe::renormalize{});
     CHECK(r.weight[0] == Approx(3.0 / 7));
     CHECK(r.weight[1] == Approx(4.0 / 7));
     const auto many = moe::testing::random_matrix<double>(30, 4, 115);
     const auto steered = choose(copy_gate<double>{4}, tokens_of(many), moe::softmax{}, moe::top_k{.k = 2},
                                 experts_weighed({1, 1, 64, 1}), moe::renormalize{});
-    const auto plain = choose(copy_gate<double>{4}, tokens_of(many), moe::softmax{}, moe::top_k{.k = 2}, moe::renormalize{});
+    const auto plain =
+        choose(copy_gate<double>{4}, tokens_of(many), moe::softmax{}, moe::top_k{.k = 2}, moe::renormalize{});
     CHECK(steered.expert == plain.expert);
     for (std::size_t t = 0; t < 30; ++t) {
         const bool chosen = plain.expert[2 * t] == 2 || plain.expert[2 * t + 1] == 2;
@@ -194,13 +201,14 @@ TEST_CASE("RICE [49]: chosen experts' weights are multiplied before the renormal
 TEST_CASE("MoTE [65]: an expert is switched off without or with refill") {
     const auto z = rows_of<double>({{std::log(0.5), std::log(0.3), std::log(0.2)}});
     const auto in = tokens_of(z);
-    const auto no_refill = choose(copy_gate<double>{3}, in, moe::softmax{}, moe::top_k{.k = 2}, experts_weighed({0, 1, 1}),
-                                  moe::renormalize{});
+    const auto no_refill = choose(copy_gate<double>{3}, in, moe::softmax{}, moe::top_k{.k = 2},
+                                  experts_weighed({0, 1, 1}), moe::renormalize{});
     CHECK(no_refill.expert == experts_of{0, 1});
     CHECK(no_refill.weight[0] == 0.0);
     CHECK(no_refill.weight[1] == 1.0);
-    const auto refill = choose(copy_gate<double>{3}, in, moe::softmax{}, moe::expert_mask{rows_of<std::uint8_t>({{0, 1, 1}})},
-                               moe::top_k{.k = 2}, moe::renormalize{});
+    const auto refill =
+        choose(copy_gate<double>{3}, in, moe::softmax{}, moe::expert_mask{rows_of<std::uint8_t>({{0, 1, 1}})},
+               moe::top_k{.k = 2}, moe::renormalize{});
     CHECK(refill.expert == experts_of{1, 2});
     CHECK(refill.weight[0] == Approx(0.6));
     CHECK(refill.weight[1] == Approx(0.4));

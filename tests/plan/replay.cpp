@@ -1,8 +1,12 @@
 #include "moe/plan/replay.hpp"
 
+#include "moe/experts/banks.hpp"
 #include "moe/experts/ffn_bank.hpp"
+#include "moe/experts/identity_bank.hpp"
 #include "moe/gate/linear.hpp"
 #include "moe/layer/layer.hpp"
+#include "moe/route/capacity_pass.hpp"
+#include "moe/route/capacity_reroute.hpp"
 #include "moe/route/null_experts.hpp"
 #include "moe/route/renormalize.hpp"
 #include "moe/score/softmax.hpp"
@@ -73,18 +77,24 @@ TEMPLATE_LIST_TEST_CASE("a replayed choice gives the bits of the original, forwa
         moe::recorded_choice choice;
         moe::recorded_choice again;
         const auto original =
-            train(backend, layer, s.in, [&](auto& tape) { choice = moe::recorded_choice(tape.routing().routes); });
+            train(backend, layer, s.in, [&](auto& tape) { choice = moe::recorded_choice(tape.routing().selected); });
         CHECK(choice.tokens() == 9);
         moe::batch<T> in = s.in;
         choice.replay_in(in);
         const auto replayed =
-            train(backend, layer, in, [&](auto& tape) { again = moe::recorded_choice(tape.routing().routes); });
+            train(backend, layer, in, [&](auto& tape) { again = moe::recorded_choice(tape.routing().selected); });
         CHECK(original == replayed);
         CHECK(choice == again);
         CHECK(moe::testing::same_bits(moe::testing::infer(backend, layer, in), original.y));
     };
     check(layer_with<T>(moe::top_k{.k = 3}));
     check(layer_with<T>(moe::expert_choice{.capacity_factor = 2}));
+    // Steps that drop, move or append routes run again on what the selector chose.
+    const moe::linear_gate<T> gate({.features = 5, .experts = 6, .seed = 9});
+    const moe::swiglu_bank<T> experts({.features = 5, .hidden = 4, .experts = 6});
+    check(moe::layer{moe::router{gate, moe::softmax{}, moe::top_k{.k = 3}, moe::capacity_reroute{{.count = 3}}}, experts});
+    check(moe::layer{moe::router{gate, moe::softmax{}, moe::top_k{.k = 3}, moe::capacity_pass{{.count = 2}}},
+                     moe::banks{experts, moe::identity_bank<T>{{.features = 5, .experts = 1}}}});
 }
 
 TEMPLATE_LIST_TEST_CASE("a choice recorded from the plan gives the same routes", "", every_backend) {

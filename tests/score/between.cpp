@@ -17,7 +17,8 @@ moe::group_guidance last_is_new(double threshold = 0.2, bool both = true) {
 }
 
 template <class On>
-auto guided(std::initializer_list<std::initializer_list<double>> logits, moe::group_guidance step, bool training = true) {
+auto guided(std::initializer_list<std::initializer_list<double>> logits, moe::group_guidance step,
+            bool training = true) {
     using T = typename On::scalar;
     const auto x = rows_of<T>(logits);
     moe::batch<T> in;
@@ -38,7 +39,8 @@ TEMPLATE_LIST_TEST_CASE("token_mix mixes the scores of tokens, causally if asked
     static_assert(!moe::token_mix<>::causal && moe::token_mix<true>::causal);
 }
 
-TEMPLATE_LIST_TEST_CASE("random_expert_mask clears as many experts as stated, the same for every token", "", every_backend) {
+TEMPLATE_LIST_TEST_CASE("random_expert_mask clears as many experts as stated, the same for every token", "",
+                        every_backend) {
     using T = typename TestType::scalar;
     moe::matrix<T> x(3, 8);
     std::fill(x.span().begin(), x.span().end(), T(1));
@@ -48,10 +50,10 @@ TEMPLATE_LIST_TEST_CASE("random_expert_mask clears as many experts as stated, th
     std::vector<int> cleared(8, 0);
     for (std::uint64_t step = 0; step < 300; ++step) {
         in.step = step;
-        const auto s = route<typename TestType::backend>(
-                           moe::router{copy_gate<T>{8}, moe::random_expert_mask{.keep = 5, .protect = 2}, moe::top_k{.k = 1}},
-                           in)
-                           .scores;
+        const auto s =
+            route<typename TestType::backend>(
+                moe::router{copy_gate<T>{8}, moe::random_expert_mask{.keep = 5, .protect = 2}, moe::top_k{.k = 1}}, in)
+                .scores;
         int zeros = 0;
         for (moe::index_t e = 0; e < 8; ++e) {
             zeros += s(0, e) == T(0);
@@ -89,7 +91,8 @@ TEST_CASE("the gradients of token_mix, random_expert_mask and group_guidance equ
     SECTION("token_mix") { check_derivatives(layer_around<double>(moe::softmax{}, moe::token_mix<>{}, two), in); }
     SECTION("causal") { check_derivatives(layer_around<double>(moe::softmax{}, moe::token_mix<true>{}, two), in); }
     SECTION("random_expert_mask") {
-        check_derivatives(layer_around<double>(moe::softmax{}, moe::random_expert_mask{.keep = 5, .protect = 2}, two), in);
+        check_derivatives(layer_around<double>(moe::softmax{}, moe::random_expert_mask{.keep = 5, .protect = 2}, two),
+                          in);
     }
     SECTION("group_guidance") {
         const moe::group_guidance step{rows_of<std::uint8_t>({{0, 0, 0, 0, 1, 1, 1, 1}})};
@@ -97,7 +100,8 @@ TEST_CASE("the gradients of token_mix, random_expert_mask and group_guidance equ
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("layers with token_mix and group_guidance keep the laws that hold for them", "", every_backend) {
+TEMPLATE_LIST_TEST_CASE("layers with token_mix and group_guidance keep the laws that hold for them", "",
+                        every_backend) {
     using T = typename TestType::scalar;
     using B = typename TestType::backend;
     const auto x = moe::testing::random_matrix<T>(6, 5, 82);
@@ -106,7 +110,8 @@ TEMPLATE_LIST_TEST_CASE("layers with token_mix and group_guidance keep the laws 
     in.x = x;
     in.training = true;
     const moe::group_guidance guidance{rows_of<std::uint8_t>({{0, 0, 0, 0, 1, 1, 1, 1}})};
-    check_laws<B>(layer_around<T>(guidance, moe::softmax{}, moe::random_expert_mask{.keep = 6}, moe::top_k{.k = 2}), in);
+    check_laws<B>(layer_around<T>(guidance, moe::softmax{}, moe::random_expert_mask{.keep = 6}, moe::top_k{.k = 2}),
+                  in);
     in.side = a;
     const auto mixing = layer_around<T>(moe::softmax{}, moe::token_mix<>{}, moe::top_k{.k = 2});
     B backend;

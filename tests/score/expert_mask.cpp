@@ -34,7 +34,8 @@ TEMPLATE_LIST_TEST_CASE("a mask by label gives each token the row of its label",
     in.x = x;
     in.label = label;
     const auto r = route<typename TestType::backend>(
-        moe::router{copy_gate<T>{3}, moe::expert_mask{table({{1, 1, 1}, {0, 1, 1}, {0, 0, 1}})}, moe::top_k{.k = 2}}, in);
+        moe::router{copy_gate<T>{3}, moe::expert_mask{table({{1, 1, 1}, {0, 1, 1}, {0, 0, 1}})}, moe::top_k{.k = 2}},
+        in);
     CHECK(r.expert == std::vector<moe::index_t>{2, -1, 0, 1, 1, 2});
     CHECK(r.weight == std::vector<T>{1, 0, 3, 2, 2, 1});
 }

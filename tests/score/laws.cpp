@@ -36,7 +36,8 @@ TEMPLATE_LIST_TEST_CASE("noise, learned steps and caps keep the laws of layers i
     check_laws<typename TestType::backend>(
         layer_around<T>(moe::jitter{0.1}, moe::gumbel_noise{}, moe::gaussian_noise{},
                         moe::learned_noise<T>{{.features = 5, .experts = 8}}, moe::logit_bias<T>{8},
-                        moe::learned_temperature<T>{{.initial = 0.5}}, moe::soft_cap{5}, moe::softmax{}, moe::top_k{.k = 2}),
+                        moe::learned_temperature<T>{{.initial = 0.5}}, moe::soft_cap{5}, moe::softmax{},
+                        moe::top_k{.k = 2}),
         given.in);
 }
 

@@ -26,7 +26,8 @@ TEMPLATE_LIST_TEST_CASE("logit_bias adds its numbers to choice and weights", "",
 
 TEMPLATE_LIST_TEST_CASE("learned_scale multiplies by factor and scale", "", every_backend) {
     using T = typename TestType::scalar;
-    check_close(route_logits<TestType>({{1, -2}}, moe::learned_scale<T>{.factor = 4, .scale = T(0.5)}).scores, {{2, -4}});
+    check_close(route_logits<TestType>({{1, -2}}, moe::learned_scale<T>{.factor = 4, .scale = T(0.5)}).scores,
+                {{2, -4}});
 }
 
 TEMPLATE_LIST_TEST_CASE("learned_temperature divides and stops at its smallest value", "", every_backend) {

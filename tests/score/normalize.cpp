@@ -4,7 +4,8 @@
 TEMPLATE_LIST_TEST_CASE("l2_normalize divides a row by its length", "", every_backend) {
     const auto r = route_logits<TestType>({{3, -4, 0}, {0, 0, 0}, {-infinity, 6, 8}, {1, not_a_number, 1}},
                                           moe::l2_normalize{1e-20});
-    check_close(r.scores, {{0.6, -0.8, 0}, {0, 0, 0}, {-infinity, 0.6, 0.8}, {not_a_number, not_a_number, not_a_number}});
+    check_close(r.scores,
+                {{0.6, -0.8, 0}, {0, 0, 0}, {-infinity, 0.6, 0.8}, {not_a_number, not_a_number, not_a_number}});
 }
 
 TEMPLATE_LIST_TEST_CASE("rms_normalize divides a row by its root mean square and applies the gain", "", every_backend) {

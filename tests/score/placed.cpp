@@ -3,9 +3,9 @@
 
 namespace {
 
-using table = moe::matrix<std::uint8_t>;
+using expert_table = moe::matrix<std::uint8_t>;
 
-table row(std::initializer_list<double> experts) { return rows_of<std::uint8_t>({experts}); }
+expert_table row(std::initializer_list<double> experts) { return rows_of<std::uint8_t>({experts}); }
 
 const std::vector<moe::index_t> placed_labels{0, 1, 1, 0, 1, 0};
 
@@ -68,7 +68,7 @@ TEST_CASE("the gradients of steering, pins and side scores equal central differe
     in.side = side;
     in.label = placed_labels;
     const moe::top_k three{.k = 3};
-    const table by_label = rows_of<std::uint8_t>({{1, 0, 1, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 1, 1, 0}});
+    const expert_table by_label = rows_of<std::uint8_t>({{1, 0, 1, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 1, 1, 0}});
     SECTION("gain") { check_derivatives(layer_around<double>(moe::steer{by_label}, moe::softmax{}, three), in); }
     SECTION("force_in") {
         const moe::steer step{by_label, moe::steering::force_in, 0.1};
@@ -91,7 +91,7 @@ TEST_CASE("the gradients of steering, pins and side scores equal central differe
 
 TEST_CASE("steering, pins and side scores refuse options and batches that do not fit") {
     CHECK(refused<moe::shape_error>(moe::steer{row({1, 0})}) == "moe: steer.experts: wanted [labels, 8], got [1, 2]");
-    const table eight = row({1, 0, 0, 0, 0, 0, 0, 0});
+    const expert_table eight = row({1, 0, 0, 0, 0, 0, 0, 0});
     CHECK(refused(moe::steer{eight, moe::steering::gain, not_a_number}) ==
           "moe: steer.amount: wanted a finite number, got nan");
     CHECK(refused(moe::steer{eight, moe::steering::gain, -2}) == "");
@@ -99,7 +99,8 @@ TEST_CASE("steering, pins and side scores refuse options and batches that do not
           "moe: steer.amount: wanted a positive number when forcing, got 0.000000");
     CHECK(refused<moe::shape_error>(moe::pinned_experts{row({1, 0})}) ==
           "moe: pinned_experts.pinned: wanted [labels, 8], got [1, 2]");
-    CHECK(refused(moe::pinned_experts{eight, infinity}) == "moe: pinned_experts.score: wanted a finite number, got inf");
+    CHECK(refused(moe::pinned_experts{eight, infinity}) ==
+          "moe: pinned_experts.score: wanted a finite number, got inf");
     CHECK(refused(moe::side_scores{infinity}) == "moe: side_scores.gain: wanted a finite number, got inf");
 
     const moe::router router{copy_gate<float>{8}, moe::side_scores{}, moe::top_k{.k = 1}};

@@ -26,7 +26,8 @@ TEMPLATE_LIST_TEST_CASE("a layer with temperature keeps the laws of layers", "",
     const auto x = moe::testing::random_matrix<T>(6, 5, 12);
     moe::batch<T> in;
     in.x = x;
-    check_laws<typename TestType::backend>(layer_around<T>(moe::temperature{3}, moe::softmax{}, moe::top_k{.k = 2}), in);
+    check_laws<typename TestType::backend>(layer_around<T>(moe::temperature{3}, moe::softmax{}, moe::top_k{.k = 2}),
+                                           in);
 }
 
 TEST_CASE("temperature refuses what is not positive and finite") {

@@ -34,18 +34,15 @@ TEST_CASE("no NaN and no -inf passes a threshold, and NaN serves as a last resor
     CHECK(chosen_by(moe::threshold{.value = 0, .min_experts = 3}, {{-inf, -inf, -inf}}).expert == ids{});
 }
 
-TEST_CASE("a learned threshold starts with the first value it sees and then decays") {
-    moe::threshold t{.value = 7};
-    t.update(2.0, 0.9);
-    CHECK(t.value == 2.0);
-    t.update(4.0, 0.9);
-    CHECK(t.value == Approx(2.2));
+TEST_CASE("the threshold is state: visited for saving, not among the parameters") {
+    moe::threshold t{.value = 2.25};
     std::string names;
     const auto visit = [&](const moe::parameter_name& name, double& value) {
-        names += name.text() + "=" + std::to_string(value) + " ";
+        names += name.text() + "=" + std::to_string(value);
     };
     moe::threshold::state(moe::named_visitor<decltype(visit)>{visit, {}}, t);
-    CHECK(names == "value=2.200000 updates=2.000000 ");
+    CHECK(names == "value=2.250000");
+    CHECK_FALSE(moe::has_parameters<moe::threshold>);
 }
 
 TEST_CASE("threshold names the option that is wrong") {

@@ -1,7 +1,7 @@
 // Every backend with the scalar types it is tested with: TEMPLATE_LIST_TEST_CASE("...", "", every_backend).
 // SPDX-License-Identifier: Apache-2.0
 //
-// The oracle in double and the fast one in float by default; MOE_TEST_EVERY_SCALAR (one step of CI) adds the other two, at
+// The oracle in double and the fast one in float by default; MOE_TEST_EVERY_SCALAR (a CMake option) adds the other two, at
 // twice the compile time.
 #pragma once
 

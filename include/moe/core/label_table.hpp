@@ -14,7 +14,8 @@ namespace detail {
 // The row of every token; copied into row programs.
 class label_rows {
 public:
-    label_rows(matrix_view<const std::uint8_t> table, std::span<const index_t> label, std::span<const std::uint8_t> mask)
+    label_rows(matrix_view<const std::uint8_t> table, std::span<const index_t> label,
+               std::span<const std::uint8_t> mask)
         : table_(table), label_(label), mask_(mask) {}
 
     // Null for padding.
@@ -38,14 +39,15 @@ void check_label_table(const char* option, const matrix<std::uint8_t>& table, co
     }
     if (table.rows() == 1) return;
     if (in.label.size() != static_cast<std::size_t>(in.tokens())) {
-        throw_value(option, std::string("batch.label [T], because the table has ") + std::to_string(table.rows()) + " rows",
+        throw_value(option,
+                    std::string("batch.label [T], because the table has ") + std::to_string(table.rows()) + " rows",
                     "a batch without it");
     }
     for (index_t t = 0; t < in.tokens(); ++t) {
         const index_t label = in.label[static_cast<std::size_t>(t)];
         if (!in.live(t) || (label >= 0 && label < table.rows())) continue;
-        throw_value(std::string("batch.label[") + std::to_string(t) + "]", std::string("0 to ") + std::to_string(table.rows() - 1),
-                    std::to_string(label));
+        throw_value(std::string("batch.label[") + std::to_string(t) + "]",
+                    std::string("0 to ") + std::to_string(table.rows() - 1), std::to_string(label));
     }
 }
 

@@ -4,15 +4,15 @@
 //     h = features, or projection features
 //     logits[t][e] = <h[t], weight[e]> / (max(|h[t]|, epsilon) * max(|weight[e]|, epsilon) * temperature)
 //
-// Source: X-MoE (Chi et al. 2022, projection and learned temperature), ProMoE and LLaVA-DyMoE (without). The temperature is
-// a constant; a learned one is the score step learned_temperature behind this gate.
+// Source: X-MoE (Chi et al. 2022, projection and learned temperature), ProMoE and LLaVA-DyMoE (without). The
+// temperature is a constant; a learned one is the score step learned_temperature behind this gate.
 // parameters    weight [1,E,P], P the width of the projection or F; projection [1,P,F] or empty
 // edges         scaling a token by c > 0 changes neither logits nor choice; a vector shorter than epsilon is divided by
 //               epsilon, zeros give 0; NaN stays in its token
-// errors        value_error unless features and experts are positive, projection is not negative, temperature and epsilon
-//               are positive and finite
-// gradient      of cosine c with respect to h: (weight / |weight| - c h / |h|) / |h|, likewise to the weight; the second
-//               term is absent where the length is below epsilon
+// errors        value_error unless features and experts are positive, projection is not negative, temperature and
+//               epsilon are positive and finite
+// gradient      of cosine c with respect to h: (weight / |weight| - c h / |h|) / |h|, likewise to the weight; the
+//               second term is absent where the length is below epsilon
 // cost          2 T P E flops, and 2 T F P with a projection; keeps T + E lengths and the projected features
 #pragma once
 
@@ -88,7 +88,8 @@ struct cosine_gate {
         const std::span<T> of_expert = s.memory->template take<T>(static_cast<std::size_t>(columns()));
         const T least = static_cast<T>(epsilon);
         K::for_rows(b, columns(), [=, w = &weight](index_t e) {
-            of_expert[static_cast<std::size_t>(e)] = length_of([=](index_t k) { return (*w)(0, e, k); }, w->inputs(), least);
+            of_expert[static_cast<std::size_t>(e)] =
+                length_of([=](index_t k) { return (*w)(0, e, k); }, w->inputs(), least);
         });
         K::for_rows(b, s.tokens(), [=, scale = static_cast<T>(1.0 / temperature)](index_t t) {
             const T size = length_of([=](index_t k) { return h(t, k); }, h.cols, least);
@@ -107,7 +108,8 @@ struct cosine_gate {
         const index_t all[2] = {0, before.tokens()};
         const row_groups rows{all, {}};
         const matrix_view<T> d_product = b.scratch().template take<T>(before.tokens(), columns());
-        const matrix_view<T> d_h = projected() ? b.scratch().template take<T>(before.tokens(), saved.h.cols) : d.features;
+        const matrix_view<T> d_h =
+            projected() ? b.scratch().template take<T>(before.tokens(), saved.h.cols) : d.features;
         K::for_rows(b, before.tokens(), [=, d_logits = d.logits, scale = static_cast<T>(1.0 / temperature)](index_t t) {
             const T size = saved.length[static_cast<std::size_t>(t)];
             for (index_t e = 0; e < d_product.cols; ++e) {

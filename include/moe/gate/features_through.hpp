@@ -3,9 +3,9 @@
 //
 //     logits = gate(step(features))          the experts still see x
 //
-// Any score step serves, its columns are then the features: input jitter of Switch (features_through{jitter{0.01}, gate}),
-// Gemma 4's router input (rms_normalize with gain, then temperature{sqrt(F)}), PHATGOOSE (standardize), cosine routing.
-// Several steps nest: features_through{a, features_through{b, gate}} applies a, then b.
+// Any score step serves, its columns are then the features: input jitter of Switch (features_through{jitter{0.01},
+// gate}), Gemma 4's router input (rms_normalize with gain, then temperature{sqrt(F)}), PHATGOOSE (standardize), cosine
+// routing. Several steps nest: features_through{a, features_through{b, gate}} applies a, then b.
 // contract      that of step and gate together; their parameters are named step.* and gate.*
 // memory        T F for the changed features, until backward where there is one
 #pragma once

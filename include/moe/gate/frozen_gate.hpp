@@ -3,8 +3,8 @@
 //
 //     logits = gate(features)
 //
-// Source: SMoE-Dropout (Chen et al. 2023): a random gate that stays as it is. The gradient still flows through the logits to
-// the features; the gate's own weights have none: optimisers pass over it, files hold its weights as state.
+// Source: SMoE-Dropout (Chen et al. 2023): a random gate that stays as it is. The gradient still flows through the
+// logits to the features; the gate's own weights have none: optimisers pass over it, files hold its weights as state.
 // contract      that of the gate, which must have a backward without a gradient argument (linear_gate has)
 #pragma once
 

@@ -3,8 +3,8 @@
 //
 //     logits[t] = table[batch.label[t]]
 //
-// Source: task-level routing: Poly and multi-head adapter routing (Ponti et al. 2023, Caccia et al. 2023), multi-gate models.
-// A label that was never trained keeps its row of zeros: equal scores for all experts.
+// Source: task-level routing: Poly and multi-head adapter routing (Ponti et al. 2023, Caccia et al. 2023), multi-gate
+// models. A label that was never trained keeps its row of zeros: equal scores for all experts.
 // parameters    table [L,E], zeros at first
 // needs         batch.label; labels of padding are not read, logits of padding are 0
 // errors        value_error unless features, labels and experts are positive, and for a label outside [0, L)
@@ -46,8 +46,8 @@ struct label_table_gate {
         for (std::size_t t = 0; t < in.label.size(); ++t) {
             const index_t label = in.label[t];
             if (!in.live(static_cast<index_t>(t)) || (label >= 0 && label < table.rows())) continue;
-            throw_value(std::string("batch.label[") + std::to_string(t) + "]", std::string("0 to ") + std::to_string(table.rows() - 1),
-                        std::to_string(label));
+            throw_value(std::string("batch.label[") + std::to_string(t) + "]",
+                        std::string("0 to ") + std::to_string(table.rows() - 1), std::to_string(label));
         }
     }
 
@@ -61,11 +61,13 @@ struct label_table_gate {
 
     template <class B>
     void backward(B& b, const routing<T>& before, const routing<T>&, adjoint<T>& d, label_table_gate& g) const {
-        kernels_of<B>::for_rows(b, columns(), [in = before.in(), d_logits = d.logits, d_table = g.table.view()](index_t e) {
-            for (index_t t = 0; t < d_logits.rows; ++t) {
-                if (in.live(t)) d_table(in.label[static_cast<std::size_t>(t)], e) += d_logits(t, e);
-            }
-        });
+        kernels_of<B>::for_rows(b, columns(),
+                                [in = before.in(), d_logits = d.logits, d_table = g.table.view()](index_t e) {
+                                    for (index_t t = 0; t < d_logits.rows; ++t) {
+                                        if (in.live(t))
+                                            d_table(in.label[static_cast<std::size_t>(t)], e) += d_logits(t, e);
+                                    }
+                                });
     }
 
     template <class V, class... P>

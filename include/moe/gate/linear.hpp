@@ -3,8 +3,8 @@
 //
 //     logits[t][e] = <features[t], weight[e]> + bias[e]
 //
-// Source: every published router but a few (Shazeer et al. 2017, Switch, GShard, Mixtral, DeepSeek). The bias is gpt-oss's
-// router bias; a bias that acts in the choice only is the key step selection_bias.
+// Source: every published router but a few (Shazeer et al. 2017, Switch, GShard, Mixtral, DeepSeek). The bias is
+// gpt-oss's router bias; a bias that acts in the choice only is the key step selection_bias.
 // Math          the type in which the product runs, a template argument with three named values:
 //                 gate_math::model        T throughout
 //                 gate_math::float_score  the product in T, the scores in float or better; the same as `model` for the

@@ -3,8 +3,8 @@
 //
 //     logits = weight_out act(weight_in features + bias_in) + bias_out
 //
-// Source: T2MIR (tanh, hidden = E, no biases), Expert Race (GELU), RMoE and ZAYA in deeper forms. Activation is any plain
-// activation of the experts, e.g. mlp_gate<float, moe::gelu>; tanh if not named.
+// Source: T2MIR (tanh, hidden = E, no biases), Expert Race (GELU), RMoE and ZAYA in deeper forms. Activation is any
+// plain activation of the experts, e.g. mlp_gate<float, moe::gelu>; tanh if not named.
 // errors        value_error unless features, hidden and experts are positive
 // gradient      of both linear maps and the activation
 // NaN           stays in its token

@@ -5,13 +5,13 @@
 //     pooling::max           logits[e] = the largest of them
 //     pooling::log_sum_exp   logits[e] = log of the sum of their exponentials
 //
-// Source: several prototypes per expert: RouterRetriever (cosine_gate, mean in the paper, max in its code); categories that
-// map to experts: Composition of Experts (log_sum_exp in front of a softmax adds the categories' probabilities); components
-// of a mixture per expert.
-// edges         an expert without columns has the logit -inf: never chosen; a NaN column spoils its expert's logit, with
-//               `max` as well
-// errors        value_error unless experts is positive and every entry of expert_of_column lies in [0, experts); shape_error
-//               unless there is one entry per column of the inner gate
+// Source: several prototypes per expert: RouterRetriever (cosine_gate, mean in the paper, max in its code); categories
+// that map to experts: Composition of Experts (log_sum_exp in front of a softmax adds the categories' probabilities);
+// components of a mixture per expert.
+// edges         an expert without columns has the logit -inf: never chosen; a NaN column spoils its expert's logit,
+//               with `max` as well
+// errors        value_error unless experts is positive and every entry of expert_of_column lies in [0, experts);
+//               shape_error unless there is one entry per column of the inner gate
 // gradient      mean: equal shares; max: to the first largest column; log_sum_exp: in proportion to the exponentials
 #pragma once
 
@@ -50,7 +50,8 @@ struct pooled_gate {
         : gate(std::move(g)), how(o.how), experts_(o.experts), expert_(o.expert_of_column.size()),
           count_(static_cast<std::size_t>(o.experts < 0 ? 0 : o.experts)) {
         if (o.experts < 1) throw_value("pooled_gate.experts", "at least 1", std::to_string(o.experts));
-        detail::require_size("pooled_gate.expert_of_column", o.expert_of_column, static_cast<std::size_t>(gate.columns()));
+        detail::require_size("pooled_gate.expert_of_column", o.expert_of_column,
+                             static_cast<std::size_t>(gate.columns()));
         for (std::size_t m = 0; m < expert_.size(); ++m) {
             const index_t e = o.expert_of_column[m];
             if (e < 0 || e >= experts_) {
@@ -84,7 +85,8 @@ struct pooled_gate {
         saved.gate = detail::value_of([&] { return gate.forward(b, s, inner); });
         saved.inner = inner;
         const matrix_view<T> sum = b.scratch().template take<T>(s.tokens(), experts_);
-        kernels_of<B>::for_rows(b, s.tokens(), [=, this](index_t t) { pool_row(inner.row(t), logits.row(t), sum.row(t)); });
+        kernels_of<B>::for_rows(b, s.tokens(),
+                                [=, this](index_t t) { pool_row(inner.row(t), logits.row(t), sum.row(t)); });
         return saved;
     }
 

@@ -8,8 +8,8 @@
 // and expert i n + j has the score logits[i] + logits[n + j]: the selector product_keys finds the best pairs without
 // computing them all. Source: Lample et al. 2019, PEER (He 2024), Doge (no query map: halves of x).
 // parameters    first, second [1,n,Q/2]; query [1,Q,F] or empty
-// errors        value_error unless features are positive, experts is a positive square, and the width that is halved is even
-//               and positive
+// errors        value_error unless features are positive, experts is a positive square, and the width that is halved is
+//               even and positive
 // gradient      of the linear maps
 // NaN           stays in its token
 // cost          2 T Q sqrt(E) flops, and 2 T F Q with a query map

@@ -4,14 +4,15 @@
 //     group score = sum of the `best` best keys of the group
 //     keys[e] stays in the `keep` best groups and becomes `fill` in the others
 //
-// Source: device-limited routing of DeepSeek-V2 (best 1, fill 0), node-limited routing of DeepSeek-V3 (best 2, fill -inf),
-// Megatron-Core (best k / keep).
+// Source: device-limited routing of DeepSeek-V2 (best 1, fill 0), node-limited routing of DeepSeek-V3 (best 2, fill
+// -inf), Megatron-Core (best k / keep).
 // order         groups by score descending, then lower group; NaN ranks after every finite group score
-// fill          -inf excludes the other groups. 0, as some published models have it, is only right for keys that are never
-//               negative: with a negative selection bias the choice leaves the kept groups
-// excluded      keys of -inf take no part in a group's score and keep their -inf under any fill; a group of nothing else
-//               is never kept
-// errors        value_error: groups must divide the experts, keep <= groups, best <= size of a group, fill -inf or finite
+// fill          -inf excludes the other groups. 0, as some published models have it, is only right for keys that are
+//               never negative: with a negative selection bias the choice leaves the kept groups
+// excluded      keys of -inf take no part in a group's score and keep their -inf under any fill; a group of nothing
+//               else is never kept
+// errors        value_error: groups must divide the experts, keep <= groups, best <= size of a group, fill -inf or
+//               finite
 // cost          O(T (E best + groups keep)); scratch T (groups + keep + best)
 #pragma once
 
@@ -32,17 +33,22 @@ struct group_limit {
 
     template <class T>
     void check(const batch<T>&, index_t columns, index_t) const {
-        const auto require = [](bool good, const char* option, const std::string& wanted, const std::string& got) {
-            if (!good) throw_value(option, wanted, got);
-        };
-        require(groups >= 1 && columns % groups == 0, "group_limit.groups",
-                std::string("a divisor of ") + std::to_string(columns) + " (experts)", std::to_string(groups));
-        require(keep >= 1 && keep <= groups, "group_limit.keep", std::string("1 to ") + std::to_string(groups) + " (groups)",
-                std::to_string(keep));
-        require(best >= 1 && best <= columns / groups, "group_limit.best",
-                std::string("1 to ") + std::to_string(columns / groups) + " (experts of a group)", std::to_string(best));
-        require(fill < std::numeric_limits<double>::infinity(), "group_limit.fill", "-inf or a finite number",
-                std::to_string(fill));
+        if (groups < 1 || columns % groups != 0) {
+            throw_value("group_limit.groups", std::string("a divisor of ") + std::to_string(columns) + " (experts)",
+                        std::to_string(groups));
+        }
+        if (keep < 1 || keep > groups) {
+            throw_value("group_limit.keep", std::string("1 to ") + std::to_string(groups) + " (groups)",
+                        std::to_string(keep));
+        }
+        if (best < 1 || best > columns / groups) {
+            throw_value("group_limit.best",
+                        std::string("1 to ") + std::to_string(columns / groups) + " (experts of a group)",
+                        std::to_string(best));
+        }
+        if (!(fill < std::numeric_limits<double>::infinity())) {
+            throw_value("group_limit.fill", "-inf or a finite number", std::to_string(fill));
+        }
     }
 
     // How many experts a token can choose from.

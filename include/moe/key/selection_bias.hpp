@@ -3,8 +3,8 @@
 //
 //     keys[e] += bias[e]
 //
-// Source: auxiliary-loss-free balancing (Wang et al. 2024), DeepSeek-V3 e_score_correction_bias. Weights are gathered from
-// the scores, so the bias can never leak into one.
+// Source: auxiliary-loss-free balancing (Wang et al. 2024), DeepSeek-V3 e_score_correction_bias. Weights are gathered
+// from the scores, so the bias can never leak into one.
 // storage       float whatever the scalar of the layer: in a narrower type near-ties collapse. State, not a parameter:
 //               saved and loaded, moved by a balance controller, never by a gradient
 // edges         an excluded key (-inf) stays excluded under any finite bias; NaN stays in its entry

@@ -5,8 +5,8 @@
 //
 // Source: modality masks (ERNIE 4.5 VL, VLMo), task and device masks, fault masks.
 // place         in front of a softmax a forbidden expert gets probability 0 and the others share the rest; behind the
-//               score, or as keys_only{expert_mask{...}}, it is never chosen. In front of a softmax or sigmoid alone it has
-//               score 0 and may still fill a slot, with weight 0, where fewer than k experts are allowed
+//               score, or as keys_only{expert_mask{...}}, it is never chosen. In front of a softmax or sigmoid alone it
+//               has score 0 and may still fill a slot, with weight 0, where fewer than k experts are allowed
 // labels        L rows need batch.label; labels of padding are not read. A token that may choose nothing gets no route
 // errors        shape_error if the table has not one column per expert; value_error for a label outside [0, L)
 // gradient      0 for forbidden experts, else passes through

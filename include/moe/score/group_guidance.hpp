@@ -4,8 +4,8 @@
 //     o = largest old score, m = largest new score, D = |m - o| / max(|m|, |o|)   (0 where both are 0)
 //     m > o and D > threshold: the old experts become -inf; else the new ones do
 //
-// Source: drift-aware token assignment, LLaVA-DyMoE: unclear tokens stay with the experts of earlier tasks. mask_both = false
-// leaves the old experts in the choice of clearly new tokens.
+// Source: drift-aware token assignment, LLaVA-DyMoE: unclear tokens stay with the experts of earlier tasks. mask_both =
+// false leaves the old experts in the choice of clearly new tokens.
 // edges         with no old or no new expert left, nothing changes; NaN never makes a token new
 // off           where batch.training is false
 // errors        shape_error unless there is one entry per expert; value_error unless threshold is finite and at least 0

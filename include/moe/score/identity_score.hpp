@@ -3,8 +3,8 @@
 //
 //     s[e] = z[e]
 //
-// For compositions whose score is a type parameter: leaving the step out computes the same. Source: GPT-OSS, Granite and
-// other routers that choose by logits and weigh by a softmax over the selected ones; Expert Race.
+// For compositions whose score is a type parameter: leaving the step out computes the same. Source: GPT-OSS, Granite
+// and other routers that choose by logits and weigh by a softmax over the selected ones; Expert Race.
 // gradient      passes through
 #pragma once
 

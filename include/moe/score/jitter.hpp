@@ -3,8 +3,8 @@
 //
 //     z'[e] = z[e] * u,   u ~ U[1 - epsilon, 1 + epsilon]
 //
-// Source: Switch, Mixtral's router_jitter_noise. Published on the router's input: features_through{jitter{0.01}, gate} is
-// that form, and the experts see clean features.
+// Source: Switch, Mixtral's router_jitter_noise. Published on the router's input: features_through{jitter{0.01}, gate}
+// is that form, and the experts see clean features.
 // determinism   u is a function of (batch.seed, stream, batch.step, batch.first_token + t, e) alone
 // off           where batch.training is false: scores keep their bits
 // errors        value_error unless 0 <= epsilon < 1

@@ -3,13 +3,13 @@
 //
 //     z'[e] = z[e] + n * sigma[e],   sigma[e] = softplus(<features, weight[e]>) + floor,   n ~ N(0, 1)
 //
-// Source: noisy top-k gating (Shazeer et al. 2017) behind a linear gate; floor 0.01 in V-MoE-style code. As a score step it
-// serves any gate, and the logits stay clean for losses.
+// Source: noisy top-k gating (Shazeer et al. 2017) behind a linear gate; floor 0.01 in V-MoE-style code. As a score
+// step it serves any gate, and the logits stay clean for losses.
 // parameters    weight [1,E,F], zeros at first (sigma = log 2 + floor)
 // determinism   n is a function of (batch.seed, stream, batch.step, batch.first_token + t, e) alone
 // off           where batch.training is false: scores keep their bits, the weight gets no gradient
-// errors        value_error unless features and experts are positive and floor is finite and at least 0; shape_error for
-//               other numbers of columns or features
+// errors        value_error unless features and experts are positive and floor is finite and at least 0; shape_error
+//               for other numbers of columns or features
 // gradient      passes through to z; d_sigma[e] = n dz'[e] goes into the weight and the features
 #pragma once
 

@@ -3,12 +3,12 @@
 //
 //     z'[e] = z[e] * min(exp(log_scale), 1 / smallest)       temperature = exp(-log_scale), never below smallest
 //
-// Source: X-MoE (Chi et al. 2022) behind a cosine gate, with the logarithmic form and the floor of 0.01 of its published
-// code; CLIP's logit scale.
+// Source: X-MoE (Chi et al. 2022) behind a cosine gate, with the logarithmic form and the floor of 0.01 of its
+// published code; CLIP's logit scale.
 // parameters    log_scale, one number, -log(initial) at first
 // errors        value_error unless initial and smallest are positive and finite
-// gradient      with s the scale: dz[e] = s dz'[e]; d_log_scale = sum over t and e of dz'[e] z'[e], tokens in order, 0 at
-//               the floor
+// gradient      with s the scale: dz[e] = s dz'[e]; d_log_scale = sum over t and e of dz'[e] z'[e], tokens in order, 0
+//               at the floor
 #pragma once
 
 #include <cmath>
@@ -52,7 +52,8 @@ struct learned_temperature {
     }
 
     template <class B>
-    void backward(B& b, const routing<T>&, const routing<T>& after, adjoint<T>& d, learned_temperature& gradient) const {
+    void backward(B& b, const routing<T>&, const routing<T>& after, adjoint<T>& d,
+                  learned_temperature& gradient) const {
         const std::span<T> of_token = b.scratch().template take<T>(static_cast<std::size_t>(after.tokens()));
         kernels_of<B>::for_rows(b, after.tokens(), [=, z = after.scores, d_z = d.scores](index_t t) {
             T sum = T(0);

@@ -3,8 +3,8 @@
 //
 //     z'[e] = z[e] + bias[e]
 //
-// Source: test-time adaptation of routing by additive logit vectors; the router bias of GPT-OSS is the same sum. It reaches
-// choice and weights; a bias in the choice only is selection_bias.
+// Source: test-time adaptation of routing by additive logit vectors; the router bias of GPT-OSS is the same sum. It
+// reaches choice and weights; a bias in the choice only is selection_bias.
 // parameters    bias [1,E], zeros at first: scores then keep their bits up to the sign of a zero
 // errors        value_error for fewer than 1 expert; shape_error unless there is one bias per column
 // gradient      passes through; d_bias[e] = sum over t of dz'[e]

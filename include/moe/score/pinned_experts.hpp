@@ -3,11 +3,12 @@
 //
 //     s[e] = score where pinned[l][e], else -inf;   l = batch.label[t]; a label without pinned experts keeps its scores
 //
-// Source: ProMoE's unconditional expert (one expert, weight 1), routing by task label. Behind the score: the pinned expert's
-// weight is then `score`, whatever the gate says. That other tokens stay away from these experts is the work of expert_mask.
+// Source: ProMoE's unconditional expert (one expert, weight 1), routing by task label. Behind the score: the pinned
+// expert's weight is then `score`, whatever the gate says. That other tokens stay away from these experts is the work
+// of expert_mask.
 // slots         where fewer experts are pinned than a token has routes the other slots stay empty
-// errors        shape_error if the table has not one column per expert; value_error for a label outside [0, L) or a score
-//               that is not finite
+// errors        shape_error if the table has not one column per expert; value_error for a label outside [0, L) or a
+//               score that is not finite
 // gradient      0 for tokens of a pinned label, else passes through
 #pragma once
 

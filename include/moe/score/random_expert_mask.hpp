@@ -3,8 +3,8 @@
 //
 //     s'[e] = 0 for E - keep experts drawn at random, else s[e];   one draw per step, the same for every token
 //
-// Source: ReXMoE's progressive scaling of candidates: `keep` grows by a schedule, `protect` own experts are never drawn (0:
-// all may be). Behind the score; a score of 0 ranks last, but can fill a slot where too few others are left.
+// Source: ReXMoE's progressive scaling of candidates: `keep` grows by a schedule, `protect` own experts are never drawn
+// (0: all may be). Behind the score; a score of 0 ranks last, but can fill a slot where too few others are left.
 // determinism   the draw is a function of (batch.seed, stream, batch.step) alone, without replacement
 // off           where batch.training is false
 // excluded      scores of -inf stay -inf
@@ -31,10 +31,12 @@ struct random_expert_mask {
     template <class T>
     void check(const batch<T>&, index_t columns, index_t) const {
         if (keep < 1 || keep > columns) {
-            throw_value("random_expert_mask.keep", std::string("1 to ") + std::to_string(columns), std::to_string(keep));
+            throw_value("random_expert_mask.keep", std::string("1 to ") + std::to_string(columns),
+                        std::to_string(keep));
         }
         if (protect < 0 || protect > keep) {
-            throw_value("random_expert_mask.protect", std::string("0 to ") + std::to_string(keep) + " (keep)", std::to_string(protect));
+            throw_value("random_expert_mask.protect", std::string("0 to ") + std::to_string(keep) + " (keep)",
+                        std::to_string(protect));
         }
     }
 

@@ -3,10 +3,11 @@
 //
 //     z'[e] = gain[e] * z[e] / sqrt(mean over e of z[e]^2 + epsilon)
 //
-// Source: Zhang and Sennrich 2019; on relu scores BlockFFN's router; on features, features_through{rms_normalize, gate},
-// Gemma 4's.
+// Source: Zhang and Sennrich 2019; on relu scores BlockFFN's router; on features, features_through{rms_normalize,
+// gate}, Gemma 4's.
 // gain          as many as there are columns (of the scores, or of the features), 1 at first; `columns` 0: none
-// edges         a row of zeros stays zeros; NaN or an infinity fills its row with NaN, so a mask belongs behind this step
+// edges         a row of zeros stays zeros; NaN or an infinity fills its row with NaN, so a mask belongs behind this
+//               step
 // errors        value_error unless epsilon is positive and finite; shape_error for a gain of another width
 // gradient      with r = 1 / sqrt(mean + epsilon), a[e] = gain[e] dz'[e]: dz[e] = r (a[e] - z[e] r^2 mean(a z));
 //               d_gain[e] = sum over t of dz'[e] z[e] r
@@ -87,8 +88,8 @@ struct rms_normalize {
 
 private:
     template <class B>
-    static void add_gain_gradient(B& b, matrix_view<const T> z, matrix_view<const T> d_scores, std::span<const T> inverse,
-                                  T* d_gain) {
+    static void add_gain_gradient(B& b, matrix_view<const T> z, matrix_view<const T> d_scores,
+                                  std::span<const T> inverse, T* d_gain) {
         kernels_of<B>::for_rows(b, z.cols, [=](index_t e) {
             T sum = T(0);
             for (index_t t = 0; t < z.rows; ++t) sum += d_scores(t, e) * z(t, e) * inverse[static_cast<std::size_t>(t)];

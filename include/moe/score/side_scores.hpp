@@ -3,7 +3,8 @@
 //
 //     z'[e] = z[e] + gain * batch.side[t][e]
 //
-// Source: Glider (Li et al. 2024): a global score per sequence and expert, from instruction embeddings, beside the local one.
+// Source: Glider (Li et al. 2024): a global score per sequence and expert, from instruction embeddings, beside the
+// local one.
 // needs         batch.side [T,E]
 // errors        value_error unless gain is finite; shape_error for side features of another width
 // gradient      passes through to z; side features get none

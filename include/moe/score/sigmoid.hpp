@@ -4,8 +4,8 @@
 //     s[e] = 1 / (1 + exp(-z[e]))
 //
 // Source: DeepSeek-V3, Llama 4, GLM-4.5, MiniMax-M2 and most routers with a selection bias.
-// edges         -inf gives exactly 0, +inf exactly 1; NaN stays in its entry. A score of 0 can still be chosen: to exclude
-//               an expert from the choice, put keys_only{expert_mask} behind the score
+// edges         -inf gives exactly 0, +inf exactly 1; NaN stays in its entry. A score of 0 can still be chosen: to
+//               exclude an expert from the choice, put keys_only{expert_mask} behind the score
 // gradient      dz[e] = s[e] * (1 - s[e]) * ds[e]
 #pragma once
 

@@ -39,12 +39,13 @@ struct soft_cap {
 
     template <class B, class T>
     void backward(B& b, const routing<T>&, const routing<T>& after, adjoint<T>& d) const {
-        kernels_of<B>::for_rows(b, after.tokens(), [z = after.scores, d_z = d.scores, c = static_cast<T>(cap)](index_t t) {
-            for (index_t e = 0; e < z.cols; ++e) {
-                const T bent = z(t, e) / c;
-                d_z(t, e) *= T(1) - bent * bent;
-            }
-        });
+        kernels_of<B>::for_rows(b, after.tokens(),
+                                [z = after.scores, d_z = d.scores, c = static_cast<T>(cap)](index_t t) {
+                                    for (index_t e = 0; e < z.cols; ++e) {
+                                        const T bent = z(t, e) / c;
+                                        d_z(t, e) *= T(1) - bent * bent;
+                                    }
+                                });
     }
 };
 

@@ -4,8 +4,8 @@
 //     p[e] = exp(z[e] - max z) / sum over j of exp(z[j] - max z)
 //
 // Source: Shazeer et al. 2017, Switch, Mixtral and most routers.
-// edges         a row whose scores are all -inf has p = 0 everywhere; -inf gives exactly 0; NaN or +inf fills its row with
-//               NaN and no other
+// edges         a row whose scores are all -inf has p = 0 everywhere; -inf gives exactly 0; NaN or +inf fills its row
+//               with NaN and no other
 // gradient      dz[e] = p[e] * (dp[e] - sum over j of p[j] dp[j])
 #pragma once
 

@@ -5,7 +5,8 @@
 //
 // Source: layer normalisation without its affine part (Ba et al. 2016); on features, in front of a linear gate with
 // standardised weights and temperature{sqrt(F)}, PHATGOOSE's router (Muqeeth et al. 2024).
-// edges         a constant row becomes zeros; NaN or an infinity fills its row with NaN, so a mask belongs behind this step
+// edges         a constant row becomes zeros; NaN or an infinity fills its row with NaN, so a mask belongs behind this
+//               step
 // errors        value_error unless epsilon is positive and finite
 // gradient      dz[e] = (dz'[e] - mean(dz') - z'[e] mean(dz' z')) / sqrt(variance + epsilon)
 #pragma once
@@ -42,19 +43,21 @@ struct standardize {
 
     template <class B, class T>
     void backward(B& b, const routing<T>& before, const routing<T>& after, adjoint<T>& d) const {
-        kernels_of<B>::for_rows(b, before.tokens(), [scores = before.scores, standard = after.scores, d_scores = d.scores,
-                                                     e = static_cast<T>(epsilon)](index_t t) {
-            const T* y = standard.row(t);
-            T* d_z = d_scores.row(t);
-            const T n = static_cast<T>(scores.cols);
-            T mean = T(0), along = T(0);
-            for (index_t i = 0; i < scores.cols; ++i) {
-                mean += d_z[i] / n;
-                along += d_z[i] * y[i] / n;
-            }
-            const T deviation = moments_of(scores.row(t), scores.cols, e).deviation;
-            for (index_t i = 0; i < scores.cols; ++i) d_z[i] = (d_z[i] - mean - y[i] * along) / deviation;
-        });
+        kernels_of<B>::for_rows(b, before.tokens(),
+                                [scores = before.scores, standard = after.scores, d_scores = d.scores,
+                                 e = static_cast<T>(epsilon)](index_t t) {
+                                    const T* y = standard.row(t);
+                                    T* d_z = d_scores.row(t);
+                                    const T n = static_cast<T>(scores.cols);
+                                    T mean = T(0), along = T(0);
+                                    for (index_t i = 0; i < scores.cols; ++i) {
+                                        mean += d_z[i] / n;
+                                        along += d_z[i] * y[i] / n;
+                                    }
+                                    const T deviation = moments_of(scores.row(t), scores.cols, e).deviation;
+                                    for (index_t i = 0; i < scores.cols; ++i)
+                                        d_z[i] = (d_z[i] - mean - y[i] * along) / deviation;
+                                });
     }
 
 private:

@@ -6,8 +6,8 @@
 //     steering::force_out   z'[e] = min z - margin,   margin = amount * (1 + |min z|)
 //
 // for the experts of the row of `experts` that the token sees; the others keep their bits.
-// Source: steering to task experts in multilingual models; there the margin of the hard form is random noise of 1e-6 that
-// breaks ties, here it is a fixed share, so that forced experts stand above all others in any precision.
+// Source: steering to task experts in multilingual models; there the margin of the hard form is random noise of 1e-6
+// that breaks ties, here it is a fixed share, so that forced experts stand above all others in any precision.
 // order         several forced experts tie: the lower index comes first
 // excluded      entries of -inf take no part and stay -inf; NaN of a token stays in the token
 // errors        shape_error if the table has not one column per expert; value_error for a label out of range, an amount

@@ -3,8 +3,8 @@
 //
 //     z'[e] = z[e] / value
 //
-// Source: Hinton, Vinyals, Dean 2015; in front of a softmax, small values sharpen the distribution, large ones flatten it.
-// A schedule of temperatures assigns `value` between steps.
+// Source: Hinton, Vinyals, Dean 2015; in front of a softmax, small values sharpen the distribution, large ones flatten
+// it. A schedule of temperatures assigns `value` between steps.
 // errors        value_error unless value is positive and finite
 // gradient      dz[e] = dz'[e] / value
 #pragma once

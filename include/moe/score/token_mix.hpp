@@ -3,8 +3,8 @@
 //
 //     s'[t][e] = sum over j of A[t][j] s[j][e],   A = batch.side [T,T]
 //
-// Source: attention-aware routing (graph of tokens): A is what the attention in front has computed, averaged over its heads.
-// Only routing is shared, experts see the token's own x. token_mix<true> reads j <= t alone, which is causal.
+// Source: attention-aware routing (graph of tokens): A is what the attention in front has computed, averaged over its
+// heads. Only routing is shared, experts see the token's own x. token_mix<true> reads j <= t alone, which is causal.
 // needs         batch.side [T,T]; rows that sum to 1 keep probabilities probabilities
 // NaN           spreads to the tokens whose row of A reads it with a factor other than 0
 // errors        shape_error unless batch.side is [T,T]

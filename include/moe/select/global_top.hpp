@@ -9,7 +9,7 @@
 // ties          exactly K pairs are taken; with keep_ties all that equal the last one as well
 // excluded      -inf is never taken; NaN ranks after every finite key
 // masked        never taken, not counted
-// inference     a race needs a batch: use `threshold` with a running average of threshold_of(routing) (the smallest key taken)
+// inference     a race needs a batch: alone, a token takes what reaches `threshold`, fed by the controller ema_threshold
 // causal        no
 // errors        value_error if experts_per_token is negative; shape_error if T * E is above 2^31-1
 // cost          O(T E), scratch T E indices
@@ -76,19 +76,6 @@ struct global_top {
         detail::group_by_token(c, s.tokens(), [&](const auto& visit) {
             for (const index_t* i = pair.data(); i != end; ++i) visit(*i / experts, *i % experts);
         });
-    }
-
-    // The smallest key among live routes; +inf if there are none, NaN keys aside.
-    template <class T>
-    static T threshold_of(const routing<T>& s) {
-        T smallest = std::numeric_limits<T>::infinity();
-        for (index_t t = 0; t < s.tokens(); ++t) {
-            for (index_t i = s.routes.begin(t); i < s.routes.end(t); ++i) {
-                const index_t e = s.routes.expert[std::size_t(i)];
-                if (e >= 0 && s.keys(t, e) < smallest) smallest = s.keys(t, e);
-            }
-        }
-        return smallest;
     }
 
 private:

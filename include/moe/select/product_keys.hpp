@@ -4,8 +4,9 @@
 //     key of expert i n + j = keys[t][i] + keys[t][n + j];   weight = scores[t][i] + scores[t][n + j]
 //
 // Source: Lample et al. 2019, PEER (He 2024), Doge. Behind the gate product_keys_gate.
-// order         sum of the pair descending, then lower expert; among the pairs of the K best of each half, which contain
-//               the K best pairs. An excluded half-key (-inf) excludes its pairs; NaN ranks after every finite sum
+// order         sum of the pair descending, then lower expert; among the pairs of the K best of each half, which
+//               contain the K best pairs. An excluded half-key (-inf) excludes its pairs; NaN ranks after every finite
+//               sum
 // slots         best expert first; K = batch.k if set, else k
 // errors        value_error if k is below 1 or above the number of experts, shape_error for an odd number of columns
 // gradient      d_scores of both halves += d_weight
@@ -51,7 +52,8 @@ struct product_keys {
             index_t* second = first + half;
             best_of_row(keys.row(t), n, first, half);
             best_of_row(keys.row(t) + n, n, second, half);
-            best_pairs(keys.row(t), n, first, second, half, found.row(t), c.expert.data() + std::ptrdiff_t(t) * count, count);
+            best_pairs(keys.row(t), n, first, second, half, found.row(t), c.expert.data() + std::ptrdiff_t(t) * count,
+                       count);
         });
     }
 
@@ -69,14 +71,15 @@ struct product_keys {
     template <class B, class T>
     void backward(B& b, const routing<T>&, const routing<T>& after, adjoint<T>& d) const {
         const index_t n = after.scores.cols / 2;
-        kernels_of<B>::for_rows(b, after.tokens(), [=, r = after.routes, d_scores = d.scores, d_w = d.weight](index_t t) {
-            for (index_t i = r.begin(t); i < r.end(t); ++i) {
-                const index_t e = r.expert[static_cast<std::size_t>(i)];
-                if (e < 0) continue;
-                d_scores(t, e / n) += d_w[static_cast<std::size_t>(i)];
-                d_scores(t, n + e % n) += d_w[static_cast<std::size_t>(i)];
-            }
-        });
+        kernels_of<B>::for_rows(b, after.tokens(),
+                                [=, r = after.routes, d_scores = d.scores, d_w = d.weight](index_t t) {
+                                    for (index_t i = r.begin(t); i < r.end(t); ++i) {
+                                        const index_t e = r.expert[static_cast<std::size_t>(i)];
+                                        if (e < 0) continue;
+                                        d_scores(t, e / n) += d_w[static_cast<std::size_t>(i)];
+                                        d_scores(t, n + e % n) += d_w[static_cast<std::size_t>(i)];
+                                    }
+                                });
     }
 
 private:

@@ -3,12 +3,12 @@
 //
 //     takes every expert with key > value (with inclusive: >= value)
 //
-// Source: MoMa's causal inference (0.5, exclusive), BlockFFN (ReLU scores, above 0), Expert Race's inference (inclusive, a
-// running average of training thresholds: value <- rate * value + (1 - rate) * new, the first new one as it is).
+// Source: MoMa's causal inference (0.5, exclusive), BlockFFN (ReLU scores, above 0), Expert Race's inference (inclusive, the
+// running mean of training thresholds that the controller ema_threshold keeps in `value`).
 // number        at least min_experts (the best ones, if fewer pass), at most max_experts (the best of those that pass;
 //               batch.k where set)
 // order         slots best first; -inf is never taken; NaN passes no threshold, but ranks last for min_experts
-// state         value and the number of updates are saved with the layer and are not trained
+// state         value: saved with the layer, not trained
 // errors        value_error for bounds out of order or above E, or a NaN threshold
 // cost          O(T E n) for n routes per token, no scratch
 // determinism   a pure function of the bits of the token's keys
@@ -66,13 +66,6 @@ struct threshold {
     bool inclusive = false;
     index_t min_experts = 0;
     index_t max_experts = 0;  // 0: all
-    double updates = 0.0;     // how often `update` was called
-
-    // A running average with this rate of decay.
-    void update(double seen, double rate) {
-        value = updates == 0.0 ? seen : rate * value + (1.0 - rate) * seen;
-        updates += 1.0;
-    }
 
     template <class T>
     void check(const batch<T>& in, index_t columns, index_t) const {
@@ -100,7 +93,6 @@ struct threshold {
     template <class V, class... P>
     static void state(V&& v, P&... p) {
         v("value", p.value...);
-        v("updates", p.updates...);
     }
 };
 

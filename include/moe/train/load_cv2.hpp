@@ -92,13 +92,13 @@ private:
             }
         }
 
-        MOE_FN void add_gradient(std::span<const double> d_load, double coefficient, matrix_view<T> d, index_t t) const {
+        MOE_FN void add_gradient(std::span<const double> d_load, double factor, matrix_view<T> d, index_t t) const {
             for (index_t e = 0; e < d.cols; ++e) {
                 const index_t j = limit_of(t, e);
                 if (j < 0) continue;
                 const T u = distance(t, e);
                 const T density = T(0.39894228040143268) * std::exp(T(-0.5) * u * u);
-                const T g = T(coefficient * d_load[std::size_t(e)]) * density / sigma;
+                const T g = T(factor * d_load[std::size_t(e)]) * density / sigma;
                 d(t, e) += g;
                 d(t, j) -= g;
             }

@@ -23,7 +23,7 @@ foreach(architecture ${architectures})
   foreach(standard c++20 gnu++20)
     set(what "${architecture} ${standard}")
     set(object "${DIR}/kernels-${architecture}-${standard}.o")
-    execute_process(COMMAND "${CXX}" -std=${standard} -O2 -march=${architecture} "-I${MOE}" -isystem "${XSIMD}"
+    execute_process(COMMAND "${CXX}" -std=${standard} -O2 -march=${architecture} "-I${MOE}" "-I${XSIMD}"
       -c "${SOURCE}" -o "${object}" RESULT_VARIABLE status ERROR_VARIABLE errors)
     if(NOT status EQUAL 0)
       message(FATAL_ERROR "${what}: does not compile\n${errors}")

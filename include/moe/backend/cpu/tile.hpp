@@ -16,7 +16,12 @@ MOE_BEGIN
 
 namespace detail {
 
+// Rows of a tile. Compilers for ARM keep the elements of a of all rows in registers, so a sixth row would not fit.
+#if defined(__aarch64__)
+inline constexpr index_t tile_rows = 5;
+#else
 inline constexpr index_t tile_rows = 6;
+#endif
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr index_t vector_registers = 32;

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DROOT=checkout [-DPAGE=page.md] -P parts.cmake: every public part stands in docs/parts.md, as `name`.
+# A part is a struct or class with a role, and everything that has a header of its own in train/ and metrics/.
+cmake_minimum_required(VERSION 3.22...3.31)
+if(NOT PAGE)
+  set(PAGE "${ROOT}/docs/parts.md")
+endif()
+file(READ "${PAGE}" page)
+
+set(names "")
+file(GLOB_RECURSE headers "${ROOT}/include/moe/*/*.hpp")
+foreach(header ${headers})
+  file(READ "${header}" text)
+  # Lists would break at these.
+  string(REGEX REPLACE "[][;]" " " text "${text}")
+  string(REGEX MATCHALL "(struct|class) [a-z0-9_]+[^{}]*{[^{}]*using role =" found "${text}")
+  foreach(match ${found})
+    # The last struct before the role is the one that has it.
+    string(REGEX REPLACE "^.*(struct|class) ([a-z0-9_]+).*$" "\\2" name "${match}")
+    list(APPEND names "${name}")
+  endforeach()
+  if(header MATCHES "/moe/(train|metrics)/([a-z0-9_]+)\\.hpp$" AND text MATCHES "(struct|class|auto|T|matrix<[a-zA-Z]+>|void|std::string|double) ${CMAKE_MATCH_2}[ <(]")
+    list(APPEND names "${CMAKE_MATCH_2}")
+  endif()
+endforeach()
+list(REMOVE_DUPLICATES names)
+# What parts of one kind have in common; not parts themselves.
+list(REMOVE_ITEM names shared_bank statistic_threshold table_selector)
+list(LENGTH names count)
+if(count LESS 60)
+  message(FATAL_ERROR "only ${count} parts were found in the headers: this script no longer understands them")
+endif()
+
+set(missing "")
+foreach(name ${names})
+  string(FIND "${page}" "`${name}" at)
+  if(at EQUAL -1)
+    list(APPEND missing "${name}")
+  endif()
+endforeach()
+if(missing)
+  list(JOIN missing ", " missing)
+  message(FATAL_ERROR "${PAGE} does not mention: ${missing}")
+endif()
+message(STATUS "all ${count} parts stand in ${PAGE}")
