@@ -22,7 +22,7 @@ struct margin_summary {
     double smallest = 0.0;
     double median = 0.0;
     double mean = 0.0;       // of the finite ones
-    index_t near_ties = 0;   // tokens with a margin of at most `near`
+    index_t near_ties = 0;   // tokens with a margin of at most `close`
     index_t tokens = 0;      // live tokens with a margin that is no NaN
 };
 
@@ -46,7 +46,7 @@ std::vector<double> margins(const routing<T>& s, index_t k) {
 }
 
 template <class T>
-margin_summary summarize_margins(const routing<T>& s, index_t k, double near = 1e-6) {
+margin_summary summarize_margins(const routing<T>& s, index_t k, double close = 1e-6) {
     std::vector<double> all = margins(s, k);
     all.erase(std::remove_if(all.begin(), all.end(), [](double m) { return m != m; }), all.end());
     margin_summary result;
@@ -58,7 +58,7 @@ margin_summary summarize_margins(const routing<T>& s, index_t k, double near = 1
     double sum = 0.0;
     double finite = 0.0;
     for (const double m : all) {
-        result.near_ties += m <= near ? 1 : 0;
+        result.near_ties += m <= close ? 1 : 0;
         if (m == std::numeric_limits<double>::infinity()) continue;
         sum += m;
         finite += 1.0;

@@ -1,4 +1,4 @@
-// route: drops a token's routes whose weight is small beside its largest
+// route: drops a token's routes whose weight is low beside its largest
 // SPDX-License-Identifier: Apache-2.0
 //
 //     route s of a token is dropped if w[s] < ratio * (largest weight of the token), or 0 < least and w[s] < least
@@ -40,8 +40,8 @@ struct drop_below {
             }
             for (index_t i = first; i < last; ++i) {
                 const T w = weight[std::size_t(i)];
-                const bool small = (largest > T(0) && w < T(ratio) * largest) || (least > 0.0 && w < T(least));
-                if (small) c.expert[std::size_t(i)] = -1;
+                const bool low = (largest > T(0) && w < T(ratio) * largest) || (least > 0.0 && w < T(least));
+                if (low) c.expert[std::size_t(i)] = -1;
             }
         });
     }

@@ -84,9 +84,9 @@ private:
             const T at_last = last < 0 ? T(0) : distance(t, last), at_next = next < 0 ? T(0) : distance(t, next);
             for (index_t e = 0; e < z.cols; ++e) {
                 const index_t j = limit_of(t, e);
-                const T far = std::numeric_limits<T>::infinity();
-                if (excluded(z(t, e))) distance(t, e) = -far;
-                else if (j < 0) distance(t, e) = far;
+                const T unbounded = std::numeric_limits<T>::infinity();
+                if (excluded(z(t, e))) distance(t, e) = -unbounded;
+                else if (j < 0) distance(t, e) = unbounded;
                 else distance(t, e) = (z(t, e) - (j == last ? at_last : at_next)) / sigma;
                 chance(t, e) = T(0.5) * std::erfc(-distance(t, e) * T(0.70710678118654752));
             }
