@@ -34,9 +34,10 @@ public:
     using role = shared_part;
     using scalar = typename Bank::scalar;
 
-    static_assert(!bank_applies_weight<Bank>(), "moe::shared: there are no routes whose weights this bank could apply");
-
-    explicit shared_bank(Bank bank) : bank_(std::move(bank)) {}
+    explicit shared_bank(Bank bank) : bank_(std::move(bank)) {
+        static_assert(!bank_applies_weight<Bank>(),
+                      "moe::shared: there are no routes whose weights this bank could apply");
+    }
 
     index_t features() const { return bank_.features(); }
     index_t outputs() const { return bank_outputs(bank_); }

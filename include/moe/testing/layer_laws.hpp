@@ -82,7 +82,7 @@ std::string gradient_difference(const Layer& layer, Gradient& a, Gradient& b) {
         [&](const parameter_name& name, const auto&, auto& first, auto& second) {
             const auto u = flat(first);
             const auto v = flat(second);
-            if (where.empty() && std::memcmp(u.data(), v.data(), u.size_bytes()) != 0) where = name.text();
+            if (where.empty() && !u.empty() && std::memcmp(u.data(), v.data(), u.size_bytes()) != 0) where = name.text();
         },
         layer, a, b);
     return where;
