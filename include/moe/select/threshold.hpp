@@ -3,8 +3,8 @@
 //
 //     takes every expert with key > value (with inclusive: >= value)
 //
-// Source: MoMa's causal inference (0.5, exclusive), BlockFFN (ReLU scores, above 0), Expert Race's inference (inclusive, the
-// running mean of training thresholds that the controller ema_threshold keeps in `value`).
+// Source: MoMa's causal inference (0.5, exclusive), BlockFFN (ReLU scores, above 0), Expert Race's inference
+// (inclusive, the running mean of training thresholds that the controller ema_threshold keeps in `value`).
 // number        at least min_experts (the best ones, if fewer pass), at most max_experts (the best of those that pass;
 //               batch.k where set)
 // order         slots best first; -inf is never taken; NaN passes no threshold, but ranks last for min_experts
@@ -41,13 +41,14 @@ MOE_FN index_t take_above(const T* key, index_t columns, T value, bool inclusive
 // Bounds on the number of experts of a token; `part` names the step.
 template <class T>
 void check_bounds(const char* part, const batch<T>& in, index_t least, index_t most, index_t columns) {
-    const auto require = [](index_t value, index_t low, index_t high, const std::string& option) {
+    const auto require = [part](index_t value, index_t low, index_t high, const char* option, const char* behind) {
         if (value >= low && value <= high) return;
-        throw_value(option, std::to_string(low) + " to " + std::to_string(high), std::to_string(value));
+        const std::string own = behind[0] == 0 ? std::string(part) + option : std::string(option) + part + behind;
+        throw_value(own, std::to_string(low) + " to " + std::to_string(high), std::to_string(value));
     };
-    require(least, 0, columns, std::string(part) + ".min_experts");
-    if (most != 0) require(most, least, columns, std::string(part) + ".max_experts");
-    if (in.k != 0) require(in.k, least, columns, std::string("batch.k (the most ") + part + " takes)");
+    require(least, 0, columns, ".min_experts", "");
+    if (most != 0) require(most, least, columns, ".max_experts", "");
+    if (in.k != 0) require(in.k, least, columns, "batch.k (the most ", " takes)");
 }
 
 template <class T>
@@ -83,9 +84,10 @@ struct threshold {
         const index_t most = detail::most_experts(s.in(), max_experts, s.keys.cols);
         kernels_of<B>::for_rows(b, s.tokens(), [=, *this, keys = s.keys, mask = s.in().mask](index_t t) {
             index_t* expert = c.expert.data() + std::ptrdiff_t(t) * most;
-            c.offset[std::size_t(t) + 1] = detail::is_live(mask, t) ? detail::take_above(keys.row(t), keys.cols, T(value),
-                                                                                         inclusive, min_experts, most, expert)
-                                                                    : 0;
+            c.offset[std::size_t(t) + 1] =
+                detail::is_live(mask, t)
+                    ? detail::take_above(keys.row(t), keys.cols, T(value), inclusive, min_experts, most, expert)
+                    : 0;
         });
         detail::close_gaps(c, s.tokens(), most);
     }
