@@ -14,6 +14,8 @@
 
 using moe::capacity_priority;
 
+using namespace hand;
+
 namespace {
 
 const moe::batch<double> plain;
@@ -94,7 +96,8 @@ TEST_CASE("NLLB counts all first choices in front of second ones and normalises 
 TEST_CASE("Capacity-aware inference [79] keeps the C largest probabilities of every expert") {
     const auto p = random_probabilities(5, 4);
     const auto all = route_probabilities(p, plain, moe::top_k{.k = 2});
-    const auto r = route_probabilities(p, plain, moe::top_k{.k = 2}, moe::capacity{{.priority = capacity_priority::score}});
+    const auto r =
+        route_probabilities(p, plain, moe::top_k{.k = 2}, moe::capacity{{.priority = capacity_priority::score}});
     for (moe::index_t e = 0; e < 4; ++e) {
         // C = ceil(1.0 * 2 * 5 / 4) = 3.
         CHECK(r.load(e) == std::min(all.load(e), 3));
@@ -120,7 +123,8 @@ TEST_CASE("Capacity-aware inference [79] keeps the C largest probabilities of ev
 TEST_CASE("Capacity-aware inference [79] can keep the first, the last or random tokens") {
     const std::vector<std::vector<double>> p = {{0.9, 0.1}, {0.6, 0.4}, {0.7, 0.3}};
     const auto kept = [&](capacity_priority priority) {
-        return route_probabilities(p, plain, moe::top_k{.k = 1}, moe::capacity{{.count = 2, .priority = priority}}).expert;
+        return route_probabilities(p, plain, moe::top_k{.k = 1}, moe::capacity{{.count = 2, .priority = priority}})
+            .expert;
     };
     CHECK(kept(capacity_priority::order) == ids{0, 0, -1});
     CHECK(kept(capacity_priority::last) == ids{-1, 0, 0});
@@ -132,7 +136,8 @@ TEST_CASE("Capacity-aware inference [79] can keep the first, the last or random 
 TEST_CASE("LIMoE [82] serves tokens by their largest probability, not by their order") {
     const std::vector<std::vector<double>> p = {{0.6, 0.4}, {0.9, 0.1}};
     const auto kept = [&](capacity_priority priority) {
-        return route_probabilities(p, plain, moe::top_k{.k = 1}, moe::capacity{{.count = 1, .priority = priority}}).expert;
+        return route_probabilities(p, plain, moe::top_k{.k = 1}, moe::capacity{{.count = 1, .priority = priority}})
+            .expert;
     };
     CHECK(kept(capacity_priority::token_score) == ids{-1, 0});
     CHECK(kept(capacity_priority::order) == ids{0, -1});
@@ -151,7 +156,8 @@ TEST_CASE("Tutel [141] counts locations by choice, and its capacity is k times t
     const std::vector<std::vector<double>> p = {
         {0.4, 0.3, 0.2, 0.1}, {0.5, 0.3, 0.1, 0.1}, {0.6, 0.1, 0.2, 0.1}, {0.2, 0.65, 0.1, 0.05}};
     const auto kept = [&](capacity_priority priority) {
-        return route_probabilities(p, plain, moe::top_k{.k = 2}, moe::capacity{{.count = 2, .priority = priority}}).expert;
+        return route_probabilities(p, plain, moe::top_k{.k = 2}, moe::capacity{{.count = 2, .priority = priority}})
+            .expert;
     };
     // Locations (0,1)(1,2)(2,0)(0,3); by priority (2,2)(1,1)(0,0)(0,3). An entry at location 2 or above is dropped.
     CHECK(kept(capacity_priority::choice_rank) == ids{0, 1, 0, -1, -1, 2, 1, -1});

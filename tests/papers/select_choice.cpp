@@ -5,6 +5,7 @@
 #include "moe/route/per_expert_scale.hpp"
 #include "moe/route/renormalize.hpp"
 #include "moe/route/softmax_selected.hpp"
+#include "moe/score/expert_mask.hpp"
 #include "moe/score/sigmoid.hpp"
 #include "moe/select/always_on.hpp"
 #include "moe/select/expert_choice.hpp"
@@ -15,6 +16,8 @@
 #include "moe/select/top_k.hpp"
 #include "moe/select/top_p.hpp"
 #include "papers/select_hand.hpp"
+
+using namespace hand;
 
 namespace {
 
@@ -209,8 +212,9 @@ TEST_CASE("Inkling's joint weights divide by the sigmoids of the selected and of
     const std::vector<double> z = {1.0, -0.5, 0.25, 0.0, 2.0, -1.0};
     moe::selection_bias bias(6);
     bias.bias[1] = 10;
-    const auto r = route_logits({z}, plain, moe::sigmoid{}, bias,
-                                moe::always_on{moe::top_k{.k = 2}, {.experts = {4, 5}, .hidden = true}}, moe::renormalize{});
+    const auto r =
+        route_logits({z}, plain, moe::sigmoid{}, bias,
+                     moe::always_on{moe::top_k{.k = 2}, {.experts = {4, 5}, .hidden = true}}, moe::renormalize{});
     CHECK(r.of(0) == ids{1, 0, 4, 5});
     double sum = 0;
     for (const std::size_t e : {0u, 1u, 4u, 5u}) sum += 1 / (1 + std::exp(-z[e]));
@@ -243,9 +247,8 @@ TEST_CASE("Tunable experts [65] are switched off with or without refilling their
     CHECK(off.weight_of(0, 0) == 0.0);
     CHECK(off.weight_of(0, 1) == Approx(1.0));
     CHECK(off.weight_of(0, 2) == 0.0);
-    const double inf = std::numeric_limits<double>::infinity();
-    const auto refill = route_logits({{-inf, std::log(0.3), std::log(0.2)}}, plain, moe::softmax{}, moe::top_k{.k = 2},
-                                     moe::renormalize{});
+    const auto refill = route_probabilities(p, plain, moe::expert_mask{rows_of<std::uint8_t>({{0, 1, 1}})},
+                                            moe::top_k{.k = 2}, moe::renormalize{});
     CHECK(refill.weight_of(0, 1) == Approx(0.6));
     CHECK(refill.weight_of(0, 2) == Approx(0.4));
     CHECK(route_probabilities(p, plain, moe::top_k{.k = 2}, gains({1, 1, 1}), moe::renormalize{}).weight ==

@@ -7,6 +7,8 @@
 #include "select/hand.hpp"
 #include "support/tolerance.hpp"
 
+namespace hand {
+
 struct routed {
     ids offset, expert;
     std::vector<double> weight;
@@ -55,3 +57,5 @@ routed route_probabilities(std::vector<std::vector<double>> p, moe::batch<double
     }
     return route_logits(p, in, moe::softmax{}, steps...);
 }
+
+}  // namespace hand

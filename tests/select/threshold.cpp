@@ -6,7 +6,8 @@
 TEMPLATE_LIST_TEST_CASE("threshold keeps the laws of selectors", "", every_backend) {
     typename TestType::backend backend;
     CHECK(moe::testing::selector_laws(backend, moe::threshold{.value = 0.5}, 5) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::threshold{.value = 0.7, .min_experts = 1, .max_experts = 2}, 5) == "");
+    CHECK(moe::testing::selector_laws(backend, moe::threshold{.value = 0.7, .min_experts = 1, .max_experts = 2}, 5) ==
+          "");
     CHECK(moe::testing::selector_laws(backend, moe::threshold{.inclusive = true}, 1) == "");
 }
 
@@ -53,4 +54,11 @@ TEST_CASE("threshold names the option that is wrong") {
                       "moe: threshold.min_experts: wanted 0 to 4, got 5");
     CHECK_THROWS_WITH((moe::threshold{.min_experts = 2, .max_experts = 1}.check(in, 4, 4)),
                       "moe: threshold.max_experts: wanted 2 to 4, got 1");
+}
+
+TEST_CASE("a k of the call that threshold cannot keep to is named") {
+    moe::batch<float> in;
+    in.k = 5;
+    CHECK_THROWS_WITH((moe::threshold{.min_experts = 1}.check(in, 4, 4)),
+                      "moe: batch.k (the most threshold takes): wanted 1 to 4, got 5");
 }

@@ -3,9 +3,9 @@
 //
 //     margin[t] = k-th largest key of token t - (k+1)-th largest
 //
-// A small margin is a near tie: another rounding of the logits, another device or one training step may change the choice.
-// A token with fewer than k+1 keys that may be chosen has no rival and margin +infinity; NaN keys rank last and make the
-// margins they take part in NaN. Masked tokens get NaN and are left out of the summary.
+// A small margin is a near tie: another rounding of the logits, another device or one training step may change the
+// choice. A token with fewer than k+1 keys that may be chosen has no rival and margin +infinity; NaN keys rank last and
+// make the margins they take part in NaN. Masked tokens get NaN and are left out of the summary.
 // errors        k below 1
 // cost          O(T E k); the summary allocates
 #pragma once
@@ -22,7 +22,7 @@ struct margin_summary {
     double smallest = 0.0;
     double median = 0.0;
     double mean = 0.0;       // of the finite ones
-    index_t near_ties = 0;   // tokens with a margin of at most `close`
+    index_t near_ties = 0;   // tokens with a margin of at most `limit`
     index_t tokens = 0;      // live tokens with a margin that is no NaN
 };
 
@@ -39,14 +39,15 @@ std::vector<double> margins(const routing<T>& s, index_t k) {
         best_of_row(key, s.keys.cols, best.data(), k + 1);
         const index_t last = best[static_cast<std::size_t>(k) - 1];
         const index_t rival = best[static_cast<std::size_t>(k)];
-        result[static_cast<std::size_t>(t)] = rival < 0 ? std::numeric_limits<double>::infinity()
-                                                        : static_cast<double>(key[last]) - static_cast<double>(key[rival]);
+        result[static_cast<std::size_t>(t)] = rival < 0
+                                                  ? std::numeric_limits<double>::infinity()
+                                                  : static_cast<double>(key[last]) - static_cast<double>(key[rival]);
     }
     return result;
 }
 
 template <class T>
-margin_summary summarize_margins(const routing<T>& s, index_t k, double close = 1e-6) {
+margin_summary summarize_margins(const routing<T>& s, index_t k, double limit = 1e-6) {
     std::vector<double> all = margins(s, k);
     all.erase(std::remove_if(all.begin(), all.end(), [](double m) { return m != m; }), all.end());
     margin_summary result;
@@ -58,7 +59,7 @@ margin_summary summarize_margins(const routing<T>& s, index_t k, double close = 
     double sum = 0.0;
     double finite = 0.0;
     for (const double m : all) {
-        result.near_ties += m <= close ? 1 : 0;
+        result.near_ties += m <= limit ? 1 : 0;
         if (m == std::numeric_limits<double>::infinity()) continue;
         sum += m;
         finite += 1.0;
