@@ -2,7 +2,7 @@
 # What our own tests, benchmarks and examples are compiled with. None of it is exported.
 
 add_library(moe_warnings INTERFACE)
-target_compile_options(moe_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow -Werror)
+target_compile_options(moe_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 
 add_library(moe_development INTERFACE)
 target_link_libraries(moe_development INTERFACE moe::moe moe_warnings)

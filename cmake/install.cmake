@@ -17,6 +17,11 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/moeConfigVersion.cmake"
 install(FILES "${PROJECT_BINARY_DIR}/moeConfig.cmake" "${PROJECT_BINARY_DIR}/moeConfigVersion.cmake"
   "${CMAKE_CURRENT_LIST_DIR}/xsimd.cmake" DESTINATION "${moe_config_dir}")
 
+# For pkg-config; the prefix is wherever the file stands, so the installed tree may be moved. It asks for C++20 nowhere:
+# pkg-config has no word for it.
+configure_file("${CMAKE_CURRENT_LIST_DIR}/moe.pc.in" "${PROJECT_BINARY_DIR}/moe.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/moe.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
+
 # Eigen and xsimd that were fetched with git live in the build tree only. They go into the same prefix as moe, as the
 # ordinary CMake packages they are, so that find_package(moe) finds them after the build tree is gone.
 if(moe_fetched_prefix AND EXISTS "${moe_fetched_prefix}")

@@ -83,14 +83,14 @@ public:
     MOE_INLINE static simd_vector load(const T* p) { return simd_vector(batch_type::load_unaligned(p)); }
     MOE_INLINE static simd_vector load_aligned(const T* p) { return simd_vector(batch_type::load_aligned(p)); }
     MOE_INLINE static simd_vector load_partial(const T* p, index_t count) {
-        alignas(64) T whole[size] = {};
+        alignas(64) T whole[std::size_t{size}] = {};
         std::memcpy(whole, p, static_cast<std::size_t>(count) * sizeof(T));
         return load_aligned(whole);
     }
     MOE_INLINE void store(T* p) const { v_.store_unaligned(p); }
     MOE_INLINE void store_aligned(T* p) const { v_.store_aligned(p); }
     MOE_INLINE void store_partial(T* p, index_t count) const {
-        alignas(64) T whole[size];
+        alignas(64) T whole[std::size_t{size}];
         store_aligned(whole);
         std::memcpy(p, whole, static_cast<std::size_t>(count) * sizeof(T));
     }
@@ -161,8 +161,9 @@ MOE_INLINE void exchange(R& a, R& b, std::integer_sequence<index_t, j...>) {
     b = high;
 }
 
-template <index_t half, class R, index_t n>
-MOE_INLINE void transpose_registers(R (&r)[n]) {
+template <index_t half, class R, std::size_t count>
+MOE_INLINE void transpose_registers(R (&r)[count]) {
+    constexpr index_t n = index_t{count};
     unroll<n>([&](auto i) MOE_INLINE_LAMBDA {
         if constexpr ((i & half) == 0) exchange<half>(r[i], r[i + half], std::make_integer_sequence<index_t, n>{});
     });
@@ -174,7 +175,7 @@ template <class T>
 MOE_INLINE void transpose_square(const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride) {
     using V = simd_vector<T>;
     constexpr index_t n = V::size;
-    decltype(std::declval<V>().registers()) r[n];
+    decltype(std::declval<V>().registers()) r[std::size_t{n}];
     unroll<n>([&](auto i) MOE_INLINE_LAMBDA { r[i] = V::load(from + i * from_stride).registers(); });
     transpose_registers<1>(r);
     unroll<n>([&](auto i) MOE_INLINE_LAMBDA { V(xsimd::batch<T>(r[i])).store_aligned(to + i * to_stride); });

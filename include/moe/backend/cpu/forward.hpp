@@ -36,7 +36,7 @@ void add_bias(T* acc, index_t rows, matrix_view<const T> bias, index_t group, in
     using V = simd_vector<T>;
     constexpr index_t width = panels<T>::width;
     if (bias.data == nullptr) return;
-    alignas(64) T padded[width] = {};
+    alignas(64) T padded[std::size_t{width}] = {};
     std::copy_n(bias.row(group) + column, columns, padded);
     for (index_t i = 0; i < rows; ++i) {
         for (index_t j = 0; j < width; j += V::size) {
@@ -71,7 +71,7 @@ MOE_NOINLINE void activate_gated(T* gate, const T* up, std::ptrdiff_t count, con
 }
 
 // finish(strip, panel, sums): sums[m] is [rows][width] of weight m.
-template <index_t matrices, class B, class T, class F>
+template <std::size_t matrices, class B, class T, class F>
 void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, const panels<T>* const (&w)[matrices],
                       const F& finish) {
     constexpr std::size_t tile_size = std::size_t(strip_limit) * std::size_t(panels<T>::width);
@@ -87,13 +87,13 @@ void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, cons
         const index_t p = item % panel_count;
         const strip_input<T> input(s, rows, a);
         T* sum[matrices];
-        for (index_t m = 0; m < matrices; ++m) {
+        for (std::size_t m = 0; m < matrices; ++m) {
             const T* ahead = nullptr;
             if (m + 1 < matrices)
                 ahead = w[m + 1]->panel(s.group, p);
             else if (next < items)
                 ahead = w[0]->panel(strips[std::size_t(next / panel_count)].group, next % panel_count);
-            sum[m] = sums.data() + (std::size_t(worker) * matrices + std::size_t(m)) * tile_size;
+            sum[m] = sums.data() + (std::size_t(worker) * matrices + m) * tile_size;
             multiply_panel(input.row, s.rows, depth, w[m]->panel(s.group, p), sum[m], ahead);
         }
         finish(s, p, sum);

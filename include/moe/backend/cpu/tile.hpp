@@ -79,7 +79,7 @@ struct row_elements {
 
     template <index_t rows>
     struct bound {
-        const T* row[rows];
+        const T* row[std::size_t{rows}];
         MOE_INLINE const T* at(index_t i, index_t d) const { return row[i] + d; }
         MOE_INLINE void advance() {}
     };
@@ -116,14 +116,14 @@ inline void multiply_tile(const A& elements, const T* b, index_t depth, T* c, bo
     constexpr index_t width = panels<T>::width;
     constexpr index_t vectors = tile_vectors<T>(rows);
     for (index_t column = 0; column < width; column += vectors * V::size) {
-        V sum[rows][vectors];
+        V sum[std::size_t{rows}][std::size_t{vectors}];
         unroll<rows>([&](auto i)
                          MOE_INLINE_LAMBDA { unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = V(0); }); });
         auto a = elements.template bind<rows>();
         const T* line = b + column;
         for (index_t d = 0; d < depth; ++d) {
             ahead.advance();
-            V weight[vectors];
+            V weight[std::size_t{vectors}];
             unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { weight[j] = V::load_aligned(line + j * V::size); });
             unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
                 const V x(*a.at(i, d));
