@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# What takes too long for every change:   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars]
+# What takes too long for every change:   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS]
 #   fuzz SECONDS  every fuzz target with libFuzzer, that long each (needs clang++)
 #   bench         all benchmarks in full
 #   nvcc          every header a CUDA translation unit may include, compiled by nvcc
 #   newest        the tests with newer major versions of the dependencies, fetched with git; the commits below are tried
 #                 unless the variables of dependencies.cmake are given (-DMOE_XSIMD_URL=... -DMOE_XSIMD_COMMIT=...)
 #   scalars       all tests, the papers' among them, with float and double on every backend
+#   soak SECONDS  training with changing shapes, that long; memory must not grow
 cmake_minimum_required(VERSION 3.22...3.31)
 
 # Newer releases than the pinned ones: xsimd 14.3.0, Catch2 3.7.1.
@@ -25,7 +26,7 @@ foreach(i RANGE ${last})
   endif()
 endforeach()
 if(NOT words)
-  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars]")
+  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS]")
 endif()
 cmake_host_system_information(RESULT jobs QUERY NUMBER_OF_LOGICAL_CORES)
 
@@ -102,14 +103,27 @@ function(long_scalars)
   run("the tests failed" ${CMAKE_CTEST_COMMAND} --test-dir "${work}/scalars" --output-on-failure --label-regex unit)
 endfunction()
 
+function(long_soak seconds)
+  if(NOT seconds MATCHES "^[0-9]+$")
+    message(FATAL_ERROR "soak needs a number of seconds, got '${seconds}'")
+  endif()
+  run("the soak cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/soak" -DCMAKE_BUILD_TYPE=Release
+    -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
+  run("the soak cannot be built" ${CMAKE_COMMAND} --build "${work}/soak" --target soak_layer)
+  run("memory grows, or a weight is lost" "${work}/soak/tests/soak/soak_layer" ${seconds})
+endfunction()
+
 while(words)
   list(POP_FRONT words word)
   if(word STREQUAL "fuzz")
     list(POP_FRONT words seconds)
     long_fuzz("${seconds}")
+  elseif(word STREQUAL "soak")
+    list(POP_FRONT words seconds)
+    long_soak("${seconds}")
   elseif(word MATCHES "^(bench|nvcc|newest|scalars)$")
     cmake_language(CALL long_${word})
   else()
-    message(FATAL_ERROR "'${word}' is none of fuzz, bench, nvcc, newest, scalars")
+    message(FATAL_ERROR "'${word}' is none of fuzz, bench, nvcc, newest, scalars, soak")
   endif()
 endwhile()
