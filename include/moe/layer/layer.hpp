@@ -284,6 +284,8 @@ private:
             detail::call_backward(experts(), rec.experts, std::get<1>(g), b, s, plan, upstream, d);
         }
         routes.backward(b, rec.router, d, g_router);
+        detail::clear_masked_rows(b, s.in().mask, d.features);
+        detail::clear_masked_rows(b, s.in().mask, dx);
     }
 
     parts parts_;

@@ -5,10 +5,12 @@
 //
 // moe::router{gate, score..., key..., selector, route...}. The keys are the scores until the first key step. The router
 // gathers the weights from the scores; a selector with another rule has `weigh`. A choice recorded in the batch replaces
-// the selector. Slots of masked tokens are emptied behind the selector.
+// the selector. Slots of masked tokens are emptied behind the selector; steps see zeros in their rows of features, state,
+// logits and scores, so that nothing a masked row holds reaches a weight or a gradient.
 //
 // errors        a wrong list is one compile error; wrong shapes or options throw before any work
-// memory        (score steps + key steps + 2) * T * columns while training, at most 3 * T * columns in inference
+// memory        (score steps + key steps + 2) * T * columns while training, at most 3 * T * columns in inference;
+//               with a mask a copy of the features (and of the state) more
 // determinism   that of its steps; a step whose choice for one token depends on others says `causal = false`
 #pragma once
 

@@ -5,10 +5,12 @@
 // With a record (training) every step writes into a fresh copy and the state before each step is kept; without one, steps
 // work in place and what they return is gone when they return. Both run the same steps on the same values.
 // Backward: the steps in reverse, each with the state on both sides of it.
+// Masked tokens: their rows are zeros in all that steps read and in all that comes back, see masked_rows.hpp.
 #pragma once
 
 #include "moe/backend/kernels.hpp"
 #include "moe/core/roles.hpp"
+#include "moe/layer/masked_rows.hpp"
 #include "moe/layer/router_check.hpp"
 
 MOE_BEGIN
@@ -40,7 +42,7 @@ struct router_flow {
     bool own_keys = false;
 
     routing<T> run(const std::tuple<Steps...>& steps) {
-        now.batch_of_call = &in;
+        now.batch_of_call = in.mask.empty() ? &in : memory.create(with_masked_rows_cleared(b, in, memory));
         now.experts = experts;
         now.memory = &memory;
         now.recording = record != nullptr;
@@ -101,6 +103,7 @@ private:
     void apply_gate(const Step& gate) {
         matrix_view<T> logits = memory.take<T>(in.tokens(), columns);
         call<Place>([&] { return gate.forward(b, now, logits); });
+        clear_masked_rows(b, in.mask, logits);
         now.logits = now.scores = now.keys = logits;
     }
 
@@ -111,6 +114,7 @@ private:
         routing<T> seen = now;
         seen.scores = seen.keys = {};
         call<Place>([&] { return step.forward(b, seen, scores); });
+        clear_masked_rows(b, in.mask, scores);
         now.scores = now.keys = scores;
     }
 
@@ -238,8 +242,10 @@ private:
         const routing<T>& before = *rec.at[Place];
         const routing<T>& after = *rec.at[Place + 1];
         arena_frame scratch(b.scratch());
+        clear_masked_rows(b, before.in().mask, d.scores);
         if constexpr (has_role<Step, gate_step>) {
             K::add(b, d.scores, d.logits);
+            clear_masked_rows(b, before.in().mask, d.logits);
         }
         if constexpr (has_role<Step, selector_step> && !weighs<Step, B, T>) {
             scatter_to_scores(b, after, d);

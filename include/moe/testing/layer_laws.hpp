@@ -144,5 +144,39 @@ std::string independent_of_batch(B& b, const Layer& layer, const batch<T>& in) {
     return "";
 }
 
+// Masked rows of x and of the features full of NaN change no bit of the output, of dx or of any gradient, and get exact
+// zeros in dx. For layers and batches with a mask.
+template <class B, class Layer, class T>
+std::string ignores_masked_tokens(B& b, const Layer& layer, const batch<T>& given) {
+    const auto spoiled = [&](matrix_view<const T> from) {
+        matrix<T> m(from.rows, from.cols);
+        for (index_t t = 0; t < from.rows; ++t) {
+            for (index_t j = 0; j < from.cols; ++j) {
+                m(t, j) = given.live(t) ? from(t, j) : std::numeric_limits<T>::quiet_NaN();
+            }
+        }
+        return m;
+    };
+    const matrix<T> x = spoiled(given.x);
+    const matrix<T> features = spoiled(given.features);
+    batch<T> in = given;
+    in.x = x;
+    if (given.features.data != nullptr) in.features = features;
+    auto clean = train_once(b, layer, given);
+    auto other = train_once(b, layer, in);
+    if (!same_bits(clean.y, other.y)) return "NaN in masked tokens changed the output";
+    if (!same_bits(clean.dx, other.dx)) return "NaN in masked tokens changed dx";
+    const std::string where = gradient_difference(layer, clean.gradient, other.gradient);
+    if (!where.empty()) return std::string("NaN in masked tokens changed the gradient of ") + where;
+    for (index_t t = 0; t < in.tokens(); ++t) {
+        for (index_t j = 0; j < other.dx.cols(); ++j) {
+            if (!in.live(t) && other.dx(t, j) != T(0)) {
+                return std::string("dx of masked token ") + std::to_string(t) + " is not 0";
+            }
+        }
+    }
+    return "";
+}
+
 }  // namespace testing
 MOE_END
