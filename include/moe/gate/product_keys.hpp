@@ -6,7 +6,8 @@
 //     logits[t][n + j] = <second half of q[t], second[j]>      j in [0, n)
 //
 // and expert i n + j has the score logits[i] + logits[n + j]: the selector product_keys finds the best pairs without
-// computing them all. Source: Lample et al. 2019, PEER (He 2024), Doge (no query map: halves of x).
+// computing them all. Source: Lample et al. 2019, PEER (He 2024). Where both sets of keys see
+// the whole of x (Doge), the gate is a linear_gate with 2 n columns.
 // parameters    first, second [1,n,Q/2]; query [1,Q,F] or empty
 // errors        value_error unless features are positive, experts is a positive square, and the width that is halved is
 //               even and positive

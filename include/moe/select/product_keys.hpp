@@ -3,7 +3,8 @@
 //
 //     key of expert i n + j = keys[t][i] + keys[t][n + j];   weight = scores[t][i] + scores[t][n + j]
 //
-// Source: Lample et al. 2019, PEER (He 2024), Doge. Behind the gate product_keys_gate.
+// Source: Lample et al. 2019, PEER (He 2024), both behind product_keys_gate; Doge, behind a linear_gate with 2 n columns,
+// whose keys of both halves see the whole of x.
 // order         sum of the pair descending, then lower expert; among the pairs of the K best of each half, which
 //               contain the K best pairs. An excluded half-key (-inf) excludes its pairs; NaN ranks after every finite
 //               sum
