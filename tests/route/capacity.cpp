@@ -5,6 +5,8 @@
 #include "moe/experts/identity_bank.hpp"
 #include "moe/route/capacity_pass.hpp"
 #include "moe/route/capacity_reroute.hpp"
+#include "moe/route/null_experts.hpp"
+#include "moe/route/per_expert_scale.hpp"
 #include "moe/route/renormalize.hpp"
 #include "route/layer_of.hpp"
 #include "route/steps.hpp"
@@ -48,6 +50,30 @@ TEST_CASE("the capacity of an expert is rounded, bounded, aligned and clamped") 
     CHECK(expert_capacity({.count = 7}, 10, 20, 8) == 7);
     CHECK(expert_capacity({.count = 70}, 10, 20, 8) == 10);
     CHECK(expert_capacity({.factor = 9.0}, 0, 0, 8) == 0);
+}
+
+TEST_CASE("an infinite factor is no limit, whether there are routes or not") {
+    using moe::expert_capacity;
+    constexpr double infinite = std::numeric_limits<double>::infinity();
+    for (const bool per_choice : {false, true}) {
+        CHECK(expert_capacity({.factor = infinite, .per_choice = per_choice}, 10, 20, 8) == 10);
+        CHECK(expert_capacity({.factor = infinite, .per_choice = per_choice}, 10, 0, 8) == 0);
+        CHECK(expert_capacity({.factor = infinite, .least = 2, .per_choice = per_choice}, 10, 0, 8) == 2);
+    }
+}
+
+TEST_CASE("route steps behind an appended expert are checked against one expert more") {
+    const auto compose = [](const auto&... steps) {
+        return moe::router{moe::linear_gate<float>{{.features = 3, .experts = 4}}, moe::top_k{.k = 2},
+                           moe::capacity_pass{{.count = 1}}, steps...};
+    };
+    CHECK_NOTHROW(compose(moe::per_expert_scale<float>{5}));
+    CHECK_THROWS_WITH(compose(moe::per_expert_scale<float>{4}),
+                      "moe: per_expert_scale.scale: wanted [1, 5], got [1, 4]");
+    CHECK_THROWS_WITH(compose(moe::capacity_reroute{{.count = 1}}),
+                      "moe: capacity_reroute: experts: wanted 4 (columns of the scores), got 5");
+    CHECK_NOTHROW(compose(moe::null_experts{.first = 5}));
+    CHECK_THROWS_AS(compose(moe::null_experts{.first = 6}), moe::value_error);
 }
 
 TEMPLATE_LIST_TEST_CASE("capacity steps keep the laws of layers and their gradients are exact", "", every_backend) {

@@ -4,8 +4,8 @@
 //     capacity = max(least, round(factor * routes / experts)), up to a multiple, then clamped to [0, tokens]
 //
 // in double; routes is k * tokens. GShard, DeepSpeed and Megatron round up, expert choice and MegaBlocks down, flaxformer
-// to the nearest (half to even). Tutel's form, `per_choice`, is k * round(factor * ceil(tokens / experts)). A count given
-// outright replaces the formula and is clamped alike.
+// to the nearest (half to even). Tutel's form, `per_choice`, is k * round(factor * ceil(tokens / experts)). An infinite
+// factor is no limit. A count given outright replaces the formula and is clamped alike.
 #pragma once
 
 #include <algorithm>
@@ -37,8 +37,13 @@ inline index_t expert_capacity(const capacity_rule& rule, index_t tokens, std::i
     if (tokens == 0) return 0;
     const double n = tokens;
     const double all = static_cast<double>(routes);
-    const double wanted = rule.per_choice ? std::ceil(all / n) * rounded(rule.factor * std::ceil(n / experts), rule.round)
-                                          : rounded(rule.factor * all / experts, rule.round);
+    // An infinite factor sets no limit, and no number to no routes.
+    double wanted = 0.0;
+    if (routes > 0 && rule.per_choice) {
+        wanted = std::ceil(all / n) * rounded(rule.factor * std::ceil(n / experts), rule.round);
+    } else if (routes > 0) {
+        wanted = rounded(rule.factor * all / experts, rule.round);
+    }
     const double aligned = std::ceil(std::max(wanted, static_cast<double>(rule.least)) / rule.multiple) * rule.multiple;
     return static_cast<index_t>(std::min(aligned, n));
 }

@@ -1,8 +1,8 @@
 // layer/masked_rows: masked tokens have no effect, whatever their rows hold
 // SPDX-License-Identifier: Apache-2.0
 //
-// A zero gradient alone does not keep a NaN of padding out of a weight: 0 * NaN is NaN. So the router hands its steps zeros
-// in the rows of masked tokens, of features, state, logits and scores, and takes zeros for them on the way back.
+// A zero gradient alone does not keep a NaN of padding out of a weight: 0 * NaN is NaN. So the router hands its steps
+// zeros in the rows of masked tokens, of features, state, logits and scores, and takes zeros for them on the way back.
 #pragma once
 
 #include "moe/backend/kernels.hpp"

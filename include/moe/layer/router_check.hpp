@@ -144,9 +144,15 @@ void check_steps(const std::tuple<Steps...>& steps, const batch<T>& in, index_t 
                  bool composing) {
     std::size_t place = 0;
     const index_t selectable = selectable_of(steps, experts);
+    // A route step may append experts: those behind it see one more.
+    index_t here = experts;
+    const auto check = [&]<class Step>(const Step& step) {
+        check_step(step, place++, in, columns, here, composing);
+        if constexpr (has_role<Step, route_step> && requires { step.experts(here); }) here = step.experts(here);
+    };
     std::apply(
         [&](const auto&... step) {
-            (check_step(step, place++, in, columns, experts, composing), ...);
+            (check(step), ...);
             (check_width(step, in, experts, selectable), ...);
         },
         steps);

@@ -82,7 +82,7 @@ private:
     template <class T>
     std::int64_t wanted(const batch<T>& in, index_t live) const {
         const double each = in.k != 0 ? double(in.k) : experts_per_token;
-        return static_cast<std::int64_t>(std::min(std::nearbyint(each * live), 9e18));
+        return live == 0 ? 0 : static_cast<std::int64_t>(std::min(std::nearbyint(each * live), 9e18));
     }
 };
 
