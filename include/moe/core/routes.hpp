@@ -60,6 +60,7 @@ struct routing {
     moe::routes<T> selected;         // the routes as the selector left them; only while recording, else empty
     arena* memory = nullptr;         // what is taken here lives as long as the record of this call
     bool recording = false;          // a backward will follow: what only it needs is worth keeping
+    index_t appended = 0;            // of the experts, the last ones, which route steps have appended
 
     const batch<T>& in() const { return *batch_of_call; }
     index_t tokens() const { return in().tokens(); }

@@ -219,9 +219,14 @@ private:
             else return step.forward(b, seen, slots);
         });
         if (writes_expert) clear_dead_weights();
-        if constexpr (requires { step.experts(experts); }) now.experts = step.experts(now.experts);
+        if constexpr (requires { step.experts(experts); }) append(step.experts(now.experts));
         now.routes.expert = slots.expert;
         now.routes.weight = slots.weight;
+    }
+
+    void append(index_t experts_now) {
+        now.appended += experts_now - now.experts;
+        now.experts = experts_now;
     }
 };
 

@@ -24,12 +24,12 @@ struct binary_match {
         const routing<T>& s = tape.routing();
         detail::require_finite("binary_match.coefficient", coefficient);
         detail::require_columns(name, s, probabilities::scores);
-        detail::require_shape("binary_match: target", target, s.tokens(), s.experts);
+        detail::require_shape("binary_match: target", target, s.tokens(), detail::loss_experts(s));
         const detail::token_filter live = detail::live_tokens(s.in());
         const index_t tokens = live.count(0, s.tokens());
         if (tokens == 0) return 0.0;
         arena_frame frame(b.scratch());
-        const double factor = coefficient / (static_cast<double>(s.experts) * tokens);
+        const double factor = coefficient / (static_cast<double>(detail::loss_experts(s)) * tokens);
         kernels_of<B>::for_rows(b, s.tokens(), [=, z = s.logits, d = tape.d.logits](index_t t) {
             if (!live(t)) return;
             for (index_t e = 0; e < z.cols; ++e) {

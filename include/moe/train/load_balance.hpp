@@ -5,7 +5,8 @@
 //     f[e] = routes of e / slots of live tokens     divide_by = routes: Switch, Megatron, DeepSeek; 1 at perfect balance
 //     f[e] = routes of e / live tokens              divide_by = tokens: Mixtral family, MaxText; K at perfect balance
 //
-// f is a constant; a dropped route is in the slots and in no f. P is what `from` names. Options:
+// f is a constant; a dropped route is in the slots and in no f, like one that capacity_pass sent to its appended expert. P
+// is what `from` names. Options:
 //     scope         sequence: the same for every sequence, averaged over those with a live token (DeepSeek-V3 eq. 17-20)
 //     given         counts of a global batch in place of this batch's (Qiu et al. 2025); P stays this batch's
 //     groups        f is averaged over D groups of neighbouring experts (DeepSeekMoE's device balance)
@@ -44,10 +45,10 @@ struct load_balance {
         check(s);
         arena_frame frame(b.scratch());
         const matrix_view<const T> p = detail::probability_rows(b, s, from);
-        const work w{b.scratch().template take<double>(std::size_t(s.experts)),
-                     b.scratch().template take<double>(std::size_t(s.experts)),
-                     b.scratch().template take<index_t>(std::size_t(s.experts))};
-        for (index_t e = 0; e < s.experts; ++e) w.row[std::size_t(e)] = tape.plan().begin(e);
+        const std::size_t experts = std::size_t(detail::loss_experts(s));
+        const work w{b.scratch().template take<double>(experts), b.scratch().template take<double>(experts),
+                     b.scratch().template take<index_t>(experts)};
+        for (index_t e = 0; e < detail::loss_experts(s); ++e) w.row[std::size_t(e)] = tape.plan().begin(e);
         if (scope == loss_scope::batch) return add_segment(b, tape, p, w, 0, s.tokens(), coefficient);
         const batch<T>& in = s.in();
         double filled = 0.0;
@@ -71,17 +72,17 @@ private:
     void check(const routing<T>& s) const {
         detail::require_finite("load_balance.coefficient", coefficient);
         detail::require_columns(name, s, from);
-        const std::size_t experts = std::size_t(s.experts);
-        if (!given.count.empty()) detail::require_size("load_balance.given.count", given.count, experts);
-        if (!cost.empty()) detail::require_size("load_balance.cost", cost, experts);
+        const index_t experts = detail::loss_experts(s);
+        if (!given.count.empty()) detail::require_size("load_balance.given.count", given.count, std::size_t(experts));
+        if (!cost.empty()) detail::require_size("load_balance.cost", cost, std::size_t(experts));
         if (!given.count.empty() && scope == loss_scope::sequence) {
             throw_value("load_balance.given", "scope = batch", "scope = sequence");
         }
-        if (groups < 0 || (groups > 0 && s.experts % groups != 0)) {
-            throw_value("load_balance.groups", std::string("a divisor of ") + std::to_string(s.experts), std::to_string(groups));
+        if (groups < 0 || (groups > 0 && experts % groups != 0)) {
+            throw_value("load_balance.groups", std::string("a divisor of ") + std::to_string(experts), std::to_string(groups));
         }
-        if (null_experts < 0 || null_experts >= s.experts) {
-            throw_value("load_balance.null_experts", std::string("0 to ") + std::to_string(s.experts - 1),
+        if (null_experts < 0 || null_experts >= experts) {
+            throw_value("load_balance.null_experts", std::string("0 to ") + std::to_string(experts - 1),
                         std::to_string(null_experts));
         }
     }
@@ -96,7 +97,7 @@ private:
         count_routes(tape.plan(), s, live, w, first, last);
         if (tokens == 0.0) return 0.0;
         detail::column_sums(b, p, live, first, last, w.mean);
-        const double scale = factor * static_cast<double>(s.experts);
+        const double scale = factor * static_cast<double>(detail::loss_experts(s));
         double sum = 0.0;
         for (std::size_t e = 0; e < w.f.size(); ++e) sum += w.f[e] * (w.mean[e] / tokens);
         detail::add_gradient(b, tape, from, p, live, first, last,
@@ -110,7 +111,7 @@ private:
         double slots = 0.0;
         for (index_t t = first; t < last; ++t) slots += live(t) ? s.routes.end(t) - s.routes.begin(t) : 0;
         double tokens = live.count(first, last);
-        for (index_t e = 0; e < s.experts; ++e) {
+        for (index_t e = 0; e < detail::loss_experts(s); ++e) {
             index_t& row = w.row[std::size_t(e)];
             const index_t begin = row;
             while (row < plan.end(e) && plan.token[std::size_t(row)] < last) ++row;

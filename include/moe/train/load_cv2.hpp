@@ -40,7 +40,7 @@ struct load_cv2 {
         arena_frame frame(b.scratch());
         const work<T> w = take(b, s);
         noise.forward(b, s, w.distance);
-        const std::span<double> load = b.scratch().template take<double>(std::size_t(s.experts));
+        const std::span<double> load = b.scratch().template take<double>(std::size_t(detail::loss_experts(s)));
         kernels_of<B>::for_rows(b, s.tokens(), [w, z = s.logits](index_t t) { w.fill(z, t); });
         detail::column_sums(b, matrix_view<const T>(w.chance), live, 0, s.tokens(), load);
         const double value = detail::squared_cv(load);
@@ -110,16 +110,17 @@ private:
         detail::require_finite("load_cv2.coefficient", coefficient);
         detail::require_columns(name, s, probabilities::scores);
         if (k < 1) throw_value("load_cv2.k", "at least 1", std::to_string(k));
-        noise.check(s.in(), s.experts, s.experts);
+        noise.check(s.in(), detail::loss_experts(s), detail::loss_experts(s));
     }
 
     template <class B, class T>
     work<T> take(B& b, const routing<T>& s) const {
         arena& a = b.scratch();
-        const bool smooth = s.in().training && noise.sigma > 0.0 && k < s.experts;
-        const index_t width = k < s.experts ? k + 1 : s.experts;
-        const work<T> w{a.take<T>(s.tokens(), s.experts),
-                        a.take<T>(s.tokens(), s.experts),
+        const index_t experts = detail::loss_experts(s);
+        const bool smooth = s.in().training && noise.sigma > 0.0 && k < experts;
+        const index_t width = k < experts ? k + 1 : experts;
+        const work<T> w{a.take<T>(s.tokens(), experts),
+                        a.take<T>(s.tokens(), experts),
                         a.take<index_t>(s.tokens(), width),
                         k,
                         smooth,

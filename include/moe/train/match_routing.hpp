@@ -32,7 +32,7 @@ struct match_routing {
         const routing<T>& s = tape.routing();
         detail::require_finite("match_routing.coefficient", coefficient);
         detail::require_columns(name, s, from);
-        detail::require_shape("match_routing: target", target, s.tokens(), s.experts);
+        detail::require_shape("match_routing: target", target, s.tokens(), detail::loss_experts(s));
         const detail::token_filter counts = detail::live_tokens(s.in(), name, label);
         const index_t tokens = counts.count(0, s.tokens());
         if (tokens == 0) return 0.0;

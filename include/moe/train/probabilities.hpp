@@ -47,11 +47,17 @@ token_filter live_tokens(const batch<T>& in, const char* loss = "", index_t labe
     return {in.mask, in.label, label};
 }
 
+// The experts a loss is about: those the selector chose from, without what route steps appended for what did not fit.
+template <class T>
+index_t loss_experts(const routing<T>& s) {
+    return s.experts - s.appended;
+}
+
 // Losses over experts speak of columns and experts in one breath: product keys have fewer columns than experts.
 template <class T>
 void require_columns(const char* loss, const routing<T>& s, probabilities from) {
-    if (from == probabilities::route_weights || s.scores.cols == s.experts) return;
-    throw_value(std::string(loss) + ": columns of the scores", std::to_string(s.experts) + " (one for each expert)",
+    if (from == probabilities::route_weights || s.scores.cols == loss_experts(s)) return;
+    throw_value(std::string(loss) + ": columns of the scores", std::to_string(loss_experts(s)) + " (one for each expert)",
                 std::to_string(s.scores.cols));
 }
 
@@ -74,12 +80,13 @@ MOE_FN T row_sum(const T* p, index_t n) {
 template <class B, class T>
 matrix_view<const T> probability_rows(B& b, const routing<T>& s, probabilities from) {
     if (from == probabilities::scores) return s.scores;
-    const matrix_view<T> p = b.scratch().template take<T>(s.tokens(), s.experts);
+    const matrix_view<T> p = b.scratch().template take<T>(s.tokens(), loss_experts(s));
     if (from == probabilities::route_weights) {
         kernels_of<B>::for_rows(b, p.rows, [p, r = s.routes](index_t t) {
             for (index_t e = 0; e < p.cols; ++e) p(t, e) = T(0);
             for (index_t i = r.begin(t); i < r.end(t); ++i) {
-                if (r.expert[std::size_t(i)] >= 0) p(t, r.expert[std::size_t(i)]) = r.weight[std::size_t(i)];
+                const index_t e = r.expert[std::size_t(i)];
+                if (e >= 0 && e < p.cols) p(t, e) = r.weight[std::size_t(i)];
             }
         });
     } else if (from == probabilities::softmax_of_logits) {
@@ -113,10 +120,10 @@ void column_sums(B& b, matrix_view<const T> p, const token_filter& counts, index
 }
 
 template <class T, class F>
-MOE_FN void add_to_weights(const routes<T>& r, index_t t, std::span<T> d_weight, const F& dp) {
+MOE_FN void add_to_weights(const routes<T>& r, index_t t, index_t experts, std::span<T> d_weight, const F& dp) {
     for (index_t i = r.begin(t); i < r.end(t); ++i) {
         const index_t e = r.expert[std::size_t(i)];
-        if (e >= 0) d_weight[std::size_t(i)] += dp(t, e);
+        if (e >= 0 && e < experts) d_weight[std::size_t(i)] += dp(t, e);
     }
 }
 
@@ -131,7 +138,7 @@ void add_gradient(B& b, tape<T>& tape, probabilities from, matrix_view<const T> 
         if (from == probabilities::scores) {
             for (index_t e = 0; e < p.cols; ++e) d(t, e) += dp(t, e);
         } else if (from == probabilities::route_weights) {
-            add_to_weights(s->routes, t, d_weight, dp);
+            add_to_weights(s->routes, t, p.cols, d_weight, dp);
         } else {
             T mean = T(0);
             for (index_t e = 0; e < p.cols; ++e) mean += p(t, e) * dp(t, e);

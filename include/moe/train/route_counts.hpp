@@ -29,11 +29,12 @@ public:
 
     template <class T>
     void add(const plan_view& plan, const routing<T>& s) {
-        if (plan.experts() != static_cast<index_t>(count_.size())) {
+        const index_t experts = plan.experts() - s.appended;
+        if (experts != static_cast<index_t>(count_.size())) {
             throw_shape("route_counts: plan", std::string("[") + std::to_string(count_.size()) + "] experts",
-                        std::string("[") + std::to_string(plan.experts()) + "]");
+                        std::string("[") + std::to_string(experts) + "]");
         }
-        for (index_t e = 0; e < plan.experts(); ++e) count_[std::size_t(e)] += plan.count(e);
+        for (index_t e = 0; e < experts; ++e) count_[std::size_t(e)] += plan.count(e);
         for (index_t t = 0; t < s.tokens(); ++t) {
             if (!s.in().live(t)) continue;
             tokens_ += 1.0;

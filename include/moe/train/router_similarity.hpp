@@ -33,7 +33,7 @@ struct router_similarity {
         if (tokens == 0 || tape.plan().rows() == 0) return 0.0;
         arena_frame frame(b.scratch());
         const matrix_view<const T> p = detail::probability_rows(b, s, from);
-        const matrix_view<double> w = b.scratch().template take<double>(s.experts, s.experts);
+        const matrix_view<double> w = b.scratch().template take<double>(detail::loss_experts(s), detail::loss_experts(s));
         count_pairs(b, tape, w);
         normalise(w);
         const double sum = weighted_similarity(b, p, live, w);
@@ -57,8 +57,8 @@ private:
             for (index_t r = plan.begin(i); r < plan.end(i); ++r) {
                 const std::size_t t = std::size_t(plan.token[std::size_t(r)]);
                 for (index_t q = plan.token_offset[t]; q < plan.token_offset[t + 1]; ++q) {
-                    const index_t other = plan.token_row[std::size_t(q)];
-                    m(i, expert[std::size_t(plan.slot[std::size_t(other)])]) += 1.0;
+                    const index_t other = expert[std::size_t(plan.slot[std::size_t(plan.token_row[std::size_t(q)])])];
+                    if (other < m.cols) m(i, other) += 1.0;
                 }
             }
         });
@@ -73,7 +73,7 @@ private:
         }
         for (index_t i = 0; i < m.rows; ++i) {
             for (index_t j = 0; j < m.cols; ++j) {
-                if (i == j) m(i, j) *= n / diagonal;
+                if (i == j) m(i, j) *= diagonal > 0.0 ? n / diagonal : 0.0;
                 else m(i, j) *= rest > 0.0 ? (n * n - n) / rest : 0.0;
             }
         }

@@ -35,7 +35,7 @@ struct soft_balance {
         const std::span<double> mean_w = means(b, w, live, tokens);
         double sum = 0.0;
         for (std::size_t e = 0; e < mean_p.size(); ++e) sum += mean_p[e] * mean_w[e];
-        const double scale = coefficient * static_cast<double>(s.experts);
+        const double scale = coefficient * static_cast<double>(detail::loss_experts(s));
         add(b, tape, from, p, live, mean_w, scale / tokens);
         add(b, tape, probabilities::route_weights, w, live, mean_p, scale / tokens);
         return scale * sum;

@@ -45,7 +45,7 @@ struct tsallis_entropy {
         detail::require_columns(name, s, from);
         const detail::token_filter live = detail::live_tokens(s.in());
         const index_t tokens = live.count(0, s.tokens());
-        if (tokens == 0 || s.experts == 1) return 0.0;
+        if (tokens == 0 || detail::loss_experts(s) == 1) return 0.0;
         arena_frame frame(b.scratch());
         const matrix_view<const T> p = detail::probability_rows(b, s, from);
         const double factor = coefficient / tokens / (normalised ? largest(p.cols, q) : 1.0);
