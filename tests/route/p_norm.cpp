@@ -33,3 +33,9 @@ TEST_CASE("p_norm names the option that is wrong") {
                       "moe: p_norm.p: wanted a finite number of at least 1, got 0.500000");
     CHECK_THROWS_AS((moe::p_norm{.epsilon = -1}.check(moe::batch<float>{}, 4, 4)), moe::value_error);
 }
+
+TEST_CASE("p_norm leaves dead slots at 0, whatever the others weigh") {
+    const double nan = std::nan("");
+    CHECK(apply(moe::p_norm{}, {{0, 2}, {1, -1}, {nan, 0}}).weight[1] == 0);
+    CHECK(apply(moe::p_norm{.p = 3}, {{0, 2}, {-1, 0}, {0, -HUGE_VAL}}).weight[0] == 0);
+}

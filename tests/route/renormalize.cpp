@@ -30,6 +30,11 @@ TEST_CASE("renormalize leaves weights that sum to 0 as they are") {
     CHECK(apply(moe::renormalize{.epsilon = 1e-20}, {{0, 2}, {1, 0}, {1e-44, 1e-44}}).weight[0] == Approx(1e-24));
 }
 
+TEST_CASE("a NaN weight leaves the dead slots of its token at 0") {
+    const double nan = std::nan("");
+    CHECK(apply(moe::renormalize{}, {{0, 3}, {1, -1, 0}, {nan, 0, 1}}).weight[1] == 0);
+}
+
 TEST_CASE("a single slot is renormalised to 1, or left alone where asked") {
     const hand_routes r{{0, 1, 3}, {1, 0, 2}, {0.3, 0.2, 0.2}};
     CHECK(apply(moe::renormalize{}, r).weight == weights{1, 0.5, 0.5});

@@ -11,7 +11,8 @@ struct hand_routes {
     std::vector<double> weight;
 };
 
-// What the step makes of the routes on the reference backend. Dead slots lose their weight, as in the router.
+// What the step makes of the routes on the reference backend. Behind a step that writes the choice, dead slots lose their
+// weight, as in the router.
 template <class Step>
 hand_routes apply(const Step& step, hand_routes r, moe::batch<double> in = {}, moe::matrix_view<const double> scores = {},
                   moe::index_t experts = 8) {
@@ -37,7 +38,7 @@ hand_routes apply(const Step& step, hand_routes r, moe::batch<double> in = {}, m
         (void)moe::detail::value_of(
             [&] { return step.forward(backend, s, moe::routes_view<double>{r.offset, r.expert, r.weight}); });
     }
-    for (std::size_t i = 0; i < r.expert.size(); ++i) {
+    for (std::size_t i = 0; i < r.expert.size() && !std::is_same_v<X, std::span<double>>; ++i) {
         if (r.expert[i] < 0) r.weight[i] = 0;
     }
     return r;

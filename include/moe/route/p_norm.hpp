@@ -34,7 +34,10 @@ struct p_norm {
         kernels_of<B>::for_rows(b, s.tokens(), [=, *this, r = s.routes](index_t t) {
             const T by = norm(r, weight, t) + T(epsilon);
             if (by == T(0)) return;
-            for (index_t i = r.begin(t); i < r.end(t); ++i) weight[std::size_t(i)] /= by;
+            // A dead slot stays 0, also where the norm is NaN.
+            for (index_t i = r.begin(t); i < r.end(t); ++i) {
+                if (r.expert[std::size_t(i)] >= 0) weight[std::size_t(i)] /= by;
+            }
         });
     }
 

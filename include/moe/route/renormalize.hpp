@@ -34,7 +34,10 @@ struct renormalize {
         kernels_of<B>::for_rows(b, s.tokens(), [=, *this, r = s.routes](index_t t) {
             const T by = divisor(r, weight, t);
             if (by == T(0) || left_alone(r, t)) return;
-            for (index_t i = r.begin(t); i < r.end(t); ++i) weight[std::size_t(i)] /= by;
+            // A dead slot stays 0, also where the sum is NaN.
+            for (index_t i = r.begin(t); i < r.end(t); ++i) {
+                if (r.expert[std::size_t(i)] >= 0) weight[std::size_t(i)] /= by;
+            }
         });
     }
 
