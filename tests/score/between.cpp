@@ -39,6 +39,19 @@ TEMPLATE_LIST_TEST_CASE("token_mix mixes the scores of tokens, causally if asked
     static_assert(!moe::token_mix<>::causal && moe::token_mix<true>::causal);
 }
 
+TEMPLATE_LIST_TEST_CASE("token_mix takes nothing from masked tokens", "", every_backend) {
+    using T = typename TestType::scalar;
+    const auto p = rows_of<T>({{1, 2}, {not_a_number, 4}, {5, 6}});
+    const auto a = rows_of<T>({{0.5, 0.5, 0}, {1, 0, 0}, {0, 1, 2}});
+    const std::vector<std::uint8_t> mask{1, 0, 1};
+    moe::batch<T> in;
+    in.x = p;
+    in.side = a;
+    in.mask = mask;
+    const moe::router router{copy_gate<T>{2}, moe::token_mix<>{}, moe::top_k{.k = 1}};
+    check_close(route<typename TestType::backend>(router, in).scores, {{0.5, 1}, {not_a_number, 4}, {10, 12}});
+}
+
 TEMPLATE_LIST_TEST_CASE("random_expert_mask clears as many experts as stated, the same for every token", "",
                         every_backend) {
     using T = typename TestType::scalar;
