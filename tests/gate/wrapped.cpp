@@ -44,6 +44,8 @@ TEMPLATE_LIST_TEST_CASE("pooled_gate pools the columns of an expert", "", every_
                 {{2, 4, -infinity, 5}, {2, not_a_number, -infinity, 5}});
     check_close(pooled_logits<TestType>(moe::pooling::log_sum_exp, {{1, 4, 4, 1, 5}, {-infinity, 1, 2, 3, 0}}).logits,
                 {{1 + std::log(2), 4 + std::log(2), -infinity, 5}, {3, 2.3132616875182228, -infinity, 0}});
+    check_close(pooled_logits<TestType>(moe::pooling::log_sum_exp, {{1, infinity, 4, not_a_number, -infinity}}).logits,
+                {{not_a_number, infinity, -infinity, -infinity}});
 }
 
 TEST_CASE("the gradients of wrapped gates equal central differences") {

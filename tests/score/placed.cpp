@@ -32,6 +32,15 @@ TEMPLATE_LIST_TEST_CASE("forced experts stand above all others, or below", "", e
     check_close(last.scores, {{1, 2, 3, 0.999998}, {-infinity, 1, 2, 0.999998}});
 }
 
+TEMPLATE_LIST_TEST_CASE("forced experts stand beyond all numbers, wherever a NaN stands", "", every_backend) {
+    const moe::steer in{row({0, 0, 1, 0}), moe::steering::force_in, 1e-6};
+    check_close(route_logits<TestType>({{not_a_number, 1, 0, 3}, {3, 1, 0, not_a_number}}, in).scores,
+                {{not_a_number, 1, 3.000004, 3}, {3, 1, 3.000004, not_a_number}});
+    const moe::steer out{row({0, 0, 1, 0}), moe::steering::force_out, 1e-6};
+    check_close(route_logits<TestType>({{not_a_number, 1, 2, 3}, {3, 1, 2, not_a_number}}, out).scores,
+                {{not_a_number, 1, 0.999998, 3}, {3, 1, 0.999998, not_a_number}});
+}
+
 TEMPLATE_LIST_TEST_CASE("pinned experts take the tokens of their label with the stated weight", "", every_backend) {
     using T = typename TestType::scalar;
     const auto x = rows_of<T>({{3, 1, 2}, {3, 1, 2}, {3, 1, not_a_number}});

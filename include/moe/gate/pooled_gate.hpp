@@ -9,7 +9,7 @@
 // that map to experts: Composition of Experts (log_sum_exp in front of a softmax adds the categories' probabilities);
 // components of a mixture per expert.
 // edges         an expert without columns has the logit -inf: never chosen; a NaN column spoils its expert's logit,
-//               with `max` as well
+//               with `max` as well; +inf gives +inf
 // errors        value_error unless experts is positive and every entry of expert_of_column lies in [0, experts);
 //               shape_error unless there is one entry per column of the inner gate
 // gradient      mean: equal shares; max: to the first largest column; log_sum_exp: in proportion to the exponentials
@@ -134,6 +134,8 @@ private:
     index_t expert_of(index_t m) const { return expert_[static_cast<std::size_t>(m)]; }
     T share_of(index_t e) const { return T(1) / static_cast<T>(count_[static_cast<std::size_t>(e)]); }
 
+    MOE_FN static bool finite(T z) { return z - z == T(0); }
+
     MOE_FN void pool_row(const T* inner, T* logits, T* sum) const {
         const index_t columns = static_cast<index_t>(expert_.size());
         const T nothing = -std::numeric_limits<T>::infinity();
@@ -149,10 +151,10 @@ private:
         if (how != pooling::log_sum_exp) return;
         for (index_t m = 0; m < columns; ++m) {
             const index_t e = expert_of(m);
-            if (!excluded(logits[e])) sum[e] += std::exp(inner[m] - logits[e]);
+            if (finite(logits[e])) sum[e] += std::exp(inner[m] - logits[e]);
         }
         for (index_t e = 0; e < experts_; ++e) {
-            if (!excluded(logits[e])) logits[e] += std::log(sum[e]);
+            if (finite(logits[e])) logits[e] += std::log(sum[e]);
         }
     }
 

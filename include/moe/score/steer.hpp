@@ -9,7 +9,8 @@
 // Source: steering to task experts in multilingual models; there the margin of the hard form is random noise of 1e-6
 // that breaks ties, here it is a fixed share, so that forced experts stand above all others in any precision.
 // order         several forced experts tie: the lower index comes first
-// excluded      entries of -inf take no part and stay -inf; NaN of a token stays in the token
+// excluded      entries of -inf take no part and stay -inf; NaN of a token stays in the token, and is its largest or
+//               smallest entry only where it has no other
 // errors        shape_error if the table has not one column per expert; value_error for a label out of range, an amount
 //               that is not finite, or one that is not positive when forcing
 // gradient      exact: through the standard deviation, or from forced experts to the largest (smallest) entry
@@ -87,7 +88,9 @@ private:
             if (excluded(z[e])) continue;
             to.mean += z[e];
             ++to.count;
-            if (to.from < 0 || (how == steering::force_out ? z[e] < z[to.from] : z[e] > z[to.from])) to.from = e;
+            const bool further = to.from >= 0 && (how == steering::force_out ? z[e] < z[to.from] : z[e] > z[to.from]);
+            const bool first_number = to.from < 0 || (z[to.from] != z[to.from] && z[e] == z[e]);
+            if (first_number || further) to.from = e;
         }
         if (to.count == 0) return to;
         to.mean /= static_cast<T>(to.count);
