@@ -49,6 +49,11 @@ TEST_CASE("top_p leaves the crossing expert out where asked, but never below the
     CHECK(taken<double>({.p = 0.75, .include_crossing = false, .min_experts = 2}, {0.9, 0.06, 0.04}) == ids{0, 1});
 }
 
+TEST_CASE("top_p has enough for good, whatever negative keys behind do to the sum") {
+    CHECK(taken<double>({.p = 0.5, .min_experts = 2}, {0.6, -0.2, -0.3}) == ids{0, 1});
+    CHECK(taken<double>({.p = 0.5, .include_crossing = false, .min_experts = 2}, {0.6, -0.2, -0.3}) == ids{0, 1});
+}
+
 TEST_CASE("top_p keeps to its least and largest number of experts") {
     CHECK(taken<double>({.p = 0.1, .min_experts = 2}, {0.5, 0.3, 0.2}) == ids{0, 1});
     CHECK(taken<double>({.p = 1.0, .max_experts = 2}, {0.5, 0.3, 0.2}) == ids{0, 1});

@@ -76,11 +76,13 @@ private:
     MOE_FN index_t take(const T* key, index_t columns, index_t* expert, index_t width) const {
         const T bound = T(p);
         T sum = T(0);
+        bool enough = false;  // for good: the sum of negative keys may fall below p again
         index_t count = 0;
         for (index_t last = -1; count < width; ++count) {
             const index_t next = next_best_of_row(key, columns, last);
             if (next < 0) break;
-            const bool enough = include_crossing ? (exceed ? sum > bound : sum >= bound) : !(sum + key[next] <= bound);
+            enough = enough ||
+                     (include_crossing ? (exceed ? sum > bound : sum >= bound) : !(sum + key[next] <= bound));
             if (enough && count >= min_experts) break;
             expert[count] = last = next;
             sum += key[next];
