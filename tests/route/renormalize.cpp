@@ -1,5 +1,8 @@
 #include "moe/route/renormalize.hpp"
 
+#include "moe/route/learned_weight_scale.hpp"
+#include "moe/route/p_norm.hpp"
+
 #include "route/layer_of.hpp"
 #include "route/steps.hpp"
 
@@ -30,9 +33,12 @@ TEST_CASE("renormalize leaves weights that sum to 0 as they are") {
     CHECK(apply(moe::renormalize{.epsilon = 1e-20}, {{0, 2}, {1, 0}, {1e-44, 1e-44}}).weight[0] == Approx(1e-24));
 }
 
-TEST_CASE("a NaN weight leaves the dead slots of its token at 0") {
+TEST_CASE("a dead slot keeps weight 0 beside a NaN") {
     const double nan = std::nan("");
-    CHECK(apply(moe::renormalize{}, {{0, 3}, {1, -1, 0}, {nan, 0, 1}}).weight[1] == 0);
+    const hand_routes r{{0, 2}, {1, -1}, {nan, 0}};
+    CHECK(apply(moe::renormalize{}, r).weight[1] == 0.0);
+    CHECK(apply(moe::p_norm{}, r).weight[1] == 0.0);
+    CHECK(apply(moe::learned_weight_scale<double>{nan}, r).weight[1] == 0.0);
 }
 
 TEST_CASE("a single slot is renormalised to 1, or left alone where asked") {

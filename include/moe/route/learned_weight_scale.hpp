@@ -23,7 +23,9 @@ struct learned_weight_scale {
     template <class B>
     void forward(B& b, const routing<T>& s, std::span<T> weight) const {
         kernels_of<B>::for_rows(b, s.tokens(), [=, r = s.routes, f = factor](index_t t) {
-            for (index_t i = r.begin(t); i < r.end(t); ++i) weight[std::size_t(i)] *= f;
+            for (index_t i = r.begin(t); i < r.end(t); ++i) {
+                if (r.expert[std::size_t(i)] >= 0) weight[std::size_t(i)] *= f;
+            }
         });
     }
 
