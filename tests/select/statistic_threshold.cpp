@@ -57,6 +57,7 @@ TEST_CASE("statistics leave out -inf and NaN, and without finite keys the least 
     CHECK(chosen_by(moe::token_threshold{.q = 0.5}, {{nan, 1, -inf, 2, 3}}).expert == ids{4});
     CHECK(chosen_by(moe::token_threshold{.q = 0.5}, {{nan, nan, -inf}}).expert == ids{0});
     CHECK(chosen_by(moe::token_threshold{.q = 0.5}, {{-inf, -inf}}).expert == ids{});
+    CHECK(chosen_by(moe::token_threshold{.q = 0.8, .inclusive = true}, {{inf, 1, 2, inf}}).expert == ids{0, 3});
 }
 
 TEST_CASE("statistic thresholds name the option that is wrong") {

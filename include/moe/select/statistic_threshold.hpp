@@ -45,7 +45,8 @@ MOE_FN T threshold_of(T* x, std::size_t n, threshold_statistic statistic, double
     const T low = x[below];
     const T part = T(place - static_cast<double>(below));
     if (below + 1 == n || part == T(0)) return low;
-    return low + part * (*std::min_element(x + below + 1, x + n) - low);
+    const T high = *std::min_element(x + below + 1, x + n);
+    return high == low ? low : low + part * (high - low);  // two infinities have no difference
 }
 
 template <bool OfBatch>
