@@ -1,29 +1,26 @@
 // examples/digits: a mixture of experts learns handwritten digits, and a dense model beside it
 // SPDX-License-Identifier: Apache-2.0
-#include <chrono>
 #include <cstdio>
-#include <exception>
 #include <thread>
 
 #include "report.hpp"
 #include "saved.hpp"
+#include "support/files.hpp"
+#include "support/stopwatch.hpp"
+#include "support/weights.hpp"
 #include "train.hpp"
 
 namespace {
 
 using digits::options;
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 void print_task(const options& o, const digits::split& parts, digits::both_models& models, int threads) {
     std::printf("images   %zu to train on, %zu held out, seed %llu\n", parts.train.size(), parts.held_out.size(),
                 static_cast<unsigned long long>(o.seed));
     std::printf("mixture  router %s, %d experts of hidden width %d, k %d, %d shared; %zu weights\n", name_of(o.router),
-                o.experts, o.hidden, o.k, o.shared, digits::parameter_count(models.mixture));
+                o.experts, o.hidden, o.k, o.shared, example::parameter_count(models.mixture));
     std::printf("dense    one expert of hidden width %d, as many as k and shared ones have; %zu weights\n",
-                (o.k + o.shared) * o.hidden, digits::parameter_count(models.dense));
+                (o.k + o.shared) * o.hidden, example::parameter_count(models.dense));
     std::printf("threads  %d\n", threads);
 }
 
@@ -65,12 +62,12 @@ std::string subtitle(const options& o, std::size_t images, double accuracy) {
 }
 
 void run(options o) {
-    const auto start = std::chrono::steady_clock::now();
+    const example::stopwatch time;
     const bool loads = !o.load.empty();
     const auto images = digits::load_images(o.data.empty() ? MOE_EXAMPLE_DIR "/digits.csv" : o.data);
     digits::both_models models = loads ? digits::load_models(o) : digits::make_models(o);
     for (const auto& [name, file] : {std::pair("--save", o.save), {"--svg", o.svg}, {"--json", o.json}}) {
-        if (!file.empty()) digits::check_writable(name, file);
+        if (!file.empty()) example::check_writable(name, file);
     }
     const digits::split parts = digits::split_by_class(images, o.seed);
     const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
@@ -81,7 +78,7 @@ void run(options o) {
     if (!loads) r.tokens_per_s = train_both(o, models, images, parts.train, cpu);
     if (!o.save.empty()) digits::save_models(o, models);
     r.loss = digits::evaluate(models.mixture, images, parts.train, o.experts, cpu).loss;
-    r.weights_hash = digits::weights_hash(models.mixture);
+    r.weights_hash = example::weights_hash(models.mixture);
 
     // The held-out images are looked at here, once.
     const digits::evaluation held_out = digits::evaluate(models.mixture, images, parts.held_out, o.experts, cpu);
@@ -91,14 +88,14 @@ void run(options o) {
     for (std::size_t e = 0; e < held_out.who.reached.size(); ++e) r.load.push_back(held_out.who.load(e));
     print_load(o, held_out.who);
     if (!o.svg.empty()) {
-        digits::write_file("--svg", o.svg, picture(held_out.who, subtitle(o, parts.held_out.size(), r.accuracy)));
+        example::write_file("--svg", o.svg, picture(held_out.who, subtitle(o, parts.held_out.size(), r.accuracy)));
         std::printf("\npicture of who serves what: %s\n", o.svg.c_str());
     }
-    r.seconds = seconds_since(start);
-    if (!o.json.empty()) digits::write_file("--json", o.json, digits::json_text(r));
+    r.seconds = time.seconds();
+    if (!o.json.empty()) example::write_file("--json", o.json, digits::json_text(r));
 
     std::printf("\nloss on the training images: %.4f\n", r.loss);
-    std::printf("weights: %s\n", digits::hash_text(r.weights_hash).c_str());
+    std::printf("weights: %s\n", example::hash_text(r.weights_hash).c_str());
     std::printf("time: %.1f s\n", r.seconds);
     std::printf("dense accuracy: %.2f %%\n", 100 * r.dense_accuracy);
     std::printf("accuracy: %.2f %%\n", 100 * r.accuracy);
@@ -107,21 +104,11 @@ void run(options o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    try {
+    return example::exit_status("digits", [&] {
         const options o = digits::read_command_line(argc, argv);
         if (o.help)
             std::fputs(digits::help_text().c_str(), stdout);
         else
             run(o);
-        return 0;
-    } catch (const digits::usage_error& e) {
-        std::fprintf(stderr, "digits: %s\n", e.what());
-        return 2;
-    } catch (const moe::io_error& e) {
-        std::fprintf(stderr, "digits: %s\n", e.what());
-        return 2;
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "digits: %s\n", e.what());
-        return 1;
-    }
+    });
 }

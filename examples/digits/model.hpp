@@ -6,18 +6,16 @@
 //     logits = o V^T + v      head, width -> 10
 #pragma once
 
-#include <functional>
-#include <utility>
-
-#include "linear.hpp"
-#include "moe/layer/any_layer.hpp"
 #include "options.hpp"
+#include "support/linear.hpp"
+#include "support/mixture.hpp"
 
 namespace digits {
 
 inline constexpr moe::index_t width = 64;  // of h
 
-using ffn_layer = moe::any_layer<float>;
+using example::ffn_layer;
+using linear = example::linear<float>;
 
 // What one batch leaves between forward and backward.
 struct workspace {
@@ -35,16 +33,14 @@ struct classifier_gradient {
 
 struct classifier {
     using gradient = classifier_gradient;
-    using balance = std::function<double(moe::cpu&, moe::tape<float>&)>;
-    using controller = std::function<void(ffn_layer&, const moe::plan_view&)>;
 
     linear embedding;
     ffn_layer ffn;
     linear head;
-    balance balance_loss;   // the router's loss, its gradient left in the tape; may be empty
-    controller after_step;  // what the load of a training step does to the router; may be empty
+    decltype(example::mixture::balance_loss) balance_loss;  // may be empty, as may
+    decltype(example::mixture::after_step) after_step;
 
-    classifier(ffn_layer layer, std::uint64_t seed);
+    classifier(example::mixture m, std::uint64_t seed);
 
     // x [T,64]; leaves the logits in w, which is of T tokens.
     void forward(moe::cpu& cpu, moe::matrix_view<const float> x, workspace& w) const;
@@ -70,11 +66,5 @@ classifier make_mixture(const options& chosen);
 
 // One expert as wide as all that the mixture uses for an image.
 classifier make_dense(const options& chosen);
-
-// Weights and states that the model has, padding not counted.
-std::size_t parameter_count(classifier& c);
-
-// FNV-1a over the bits of all weights and states, in the order in which they are visited.
-std::uint64_t weights_hash(classifier& c);
 
 }  // namespace digits

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
-#include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <cstdlib>
-#include <iterator>
 #include <sstream>
 
 namespace digits {
@@ -15,58 +10,14 @@ namespace {
 constexpr router_kind kinds[] = {router_kind::topk, router_kind::topp, router_kind::expert_choice, router_kind::null,
                                  router_kind::sigmoid_bias};
 
-[[noreturn]] void refuse(const std::string& name, const std::string& wanted, const std::string& got) {
-    throw usage_error("--" + name + ": wanted " + wanted + ", got '" + got + "'");
-}
-
-template <class T>
-T integer(const std::string& name, const std::string& text, T least, T most) {
-    T value{};
-    const char* const end = text.data() + text.size();
-    const auto [stop, fault] = std::from_chars(text.data(), end, value);
-    if (fault != std::errc() || stop != end || value < least || value > most) {
-        refuse(name, "a whole number from " + std::to_string(least) + " to " + std::to_string(most), text);
-    }
-    return value;
-}
-
-double real(const std::string& name, const std::string& text, double most) {
-    // strtod alone would also read blanks, hexadecimal numbers and "nan".
-    const bool plain = !text.empty() && text.find_first_not_of("0123456789.eE+-") == std::string::npos;
-    char* stop = nullptr;
-    const double value = std::strtod(text.c_str(), &stop);
-    if (!plain || *stop != '\0' || !(value >= 0 && value <= most)) {
-        std::ostringstream wanted;
-        wanted << "a number from 0 to " << most;
-        refuse(name, wanted.str(), text);
-    }
-    return value;
-}
-
-std::string file_name(const std::string& name, const std::string& text) {
-    if (text.empty()) refuse(name, "the name of a file", text);
-    return text;
-}
-
-router_kind router(const std::string& name, const std::string& text) {
-    const auto* const found =
-        std::find_if(std::begin(kinds), std::end(kinds), [&](router_kind kind) { return text == name_of(kind); });
-    if (found == std::end(kinds)) refuse(name, "topk, topp, expert-choice, null or sigmoid-bias", text);
-    return *found;
-}
-
-struct option {
-    const char* name;
-    const char* value;
-    const char* help;
-    void (*read)(options& o, const std::string& name, const std::string& text);
-};
-
+using example::file_name;
+using example::integer;
+using example::real;
 using text = const std::string&;
 
-const option table[] = {
+const example::option<options> table[] = {
     {"router", "NAME", "topk, topp, expert-choice, null or sigmoid-bias (default topk)",
-     [](options& o, text n, text t) { o.router = router(n, t); }},
+     [](options& o, text n, text t) { o.router = example::router_named(kinds, n, t); }},
     {"experts", "N", "number of experts, 1 to 256 (default 8)",
      [](options& o, text n, text t) { o.experts = integer(n, t, 1, 256); }},
     {"k", "N", "experts per image, at most --experts (default 2); see below",
@@ -93,58 +44,19 @@ const option table[] = {
      [](options& o, text n, text t) { o.data = file_name(n, t); }},
 };
 
-const option& find(const std::string& name) {
-    const auto* const found =
-        std::find_if(std::begin(table), std::end(table), [&](const option& o) { return name == o.name; });
-    if (found == std::end(table)) throw usage_error("--" + name + ": no such option; --help lists them");
-    return *found;
-}
-
 }  // namespace
 
-const char* name_of(router_kind kind) {
-    switch (kind) {
-        case router_kind::topk:
-            return "topk";
-        case router_kind::topp:
-            return "topp";
-        case router_kind::expert_choice:
-            return "expert-choice";
-        case router_kind::null:
-            return "null";
-        case router_kind::sigmoid_bias:
-            return "sigmoid-bias";
-    }
-    return "";
-}
-
 options read_command_line(int argc, const char* const* argv) {
-    options o;
-    for (int i = 1; i < argc; ++i) {
-        const std::string word = argv[i];
-        if (word == "--help") {
-            o.help = true;
-            return o;
-        }
-        if (word.rfind("--", 0) != 0) throw usage_error("wanted an option, got '" + word + "'; --help lists them");
-        const auto equals = word.find('=');
-        const bool joined = equals != std::string::npos;
-        const option& found = find(joined ? word.substr(2, equals - 2) : word.substr(2));
-        if (!joined && ++i == argc) throw usage_error(word + ": wanted a value behind it, got nothing");
-        found.read(o, found.name, joined ? word.substr(equals + 1) : argv[i]);
-        o.given.insert(found.name);
-    }
-    if (o.k > o.experts) refuse("k", "at most --experts, " + std::to_string(o.experts), std::to_string(o.k));
+    options o = example::read_words<options>(table, argc, argv);
+    if (o.help) return o;
+    if (o.k > o.experts) example::refuse("k", "at most --experts, " + std::to_string(o.experts), std::to_string(o.k));
     if (o.router == router_kind::sigmoid_bias && o.given.count("aux") == 0) o.aux = 0;
     return o;
 }
 
 void adopt(options& chosen, const options& saved) {
     const auto agree = [&](const char* name, const std::string& wanted, const std::string& got) {
-        if (chosen.given.count(name) != 0 && wanted != got) {
-            throw usage_error("--" + std::string(name) + ": wanted " + wanted + " as in " + chosen.load + ", got '" +
-                              got + "'");
-        }
+        example::require_as_saved(chosen.given, chosen.load, name, wanted, got);
     };
     agree("router", name_of(saved.router), name_of(chosen.router));
     agree("experts", std::to_string(saved.experts), std::to_string(chosen.experts));
@@ -166,12 +78,8 @@ std::string help_text() {
            "\n"
            "usage: digits [--option value]...\n"
            "\n";
-    for (const option& o : table) {
-        const std::string left = std::string("  --") + o.name + ' ' + o.value;
-        out << left << std::string(18 - left.size(), ' ') << o.help << '\n';
-    }
-    out << "  --help          this text\n"
-           "\n"
+    out << example::option_lines<options>(table)
+        << "\n"
            "routers\n"
            "  topk            softmax, the k best experts, their weights sum to 1\n"
            "  topp            softmax, the best experts until their scores reach 0.6; k only sizes the dense model\n"

@@ -1,25 +1,19 @@
 // examples/digits/options: the command line -> one value, or one sentence about what is wrong with it
 // SPDX-License-Identifier: Apache-2.0
-//
-// Every option takes one value, written `--name value` or `--name=value`; the last one wins. A value is read whole, so
-// `--k 2x` is as wrong as `--k two`.
 #pragma once
 
 #include <cstdint>
 #include <set>
-#include <stdexcept>
 #include <string>
+
+#include "support/command_line.hpp"
+#include "support/router_kind.hpp"
 
 namespace digits {
 
-// Wrong options, or a file that cannot be used: one line on stderr, exit status 2.
-struct usage_error : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-enum class router_kind { topk, topp, expert_choice, null, sigmoid_bias };
-
-const char* name_of(router_kind kind);
+using example::name_of;
+using example::router_kind;
+using example::usage_error;
 
 struct options {
     router_kind router = router_kind::topk;

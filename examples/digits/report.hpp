@@ -18,13 +18,6 @@ struct results {
     std::uint64_t weights_hash = 0;
 };
 
-// 16 hexadecimal digits.
-std::string hash_text(std::uint64_t hash);
-
 std::string json_text(const results& r);
-
-// Throws usage_error naming the option if the file cannot be written. The check leaves an existing file as it is.
-void check_writable(const std::string& option, const std::string& file);
-void write_file(const std::string& option, const std::string& file, const std::string& content);
 
 }  // namespace digits

@@ -1,8 +1,7 @@
 // examples/digits/saved: both trained models to a file and back, bit for bit
 // SPDX-License-Identifier: Apache-2.0
 //
-// The file is two of the library's: the options that settle the models' shape and the split, then the models. Each is
-// checked as a whole by moe::from_bytes before anything is set.
+// The settings in front of the models are the options that settle their shape and the split.
 #pragma once
 
 #include <string>

@@ -2,13 +2,14 @@
 #include "train.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
-#include "cross_entropy.hpp"
 #include "moe/train/adamw.hpp"
 #include "moe/train/gradient.hpp"
+#include "support/cross_entropy.hpp"
+#include "support/load.hpp"
+#include "support/stopwatch.hpp"
 
 namespace digits {
 
@@ -17,25 +18,10 @@ namespace {
 constexpr std::size_t batch_images = 32;
 constexpr double peak_rate = 6e-3, warm_up = 0.05, weight_decay = 0.05, smoothing = 0.1;
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 // Up in a line, down in a cosine.
 double learning_rate(double step, double steps) {
     const double up = std::min(1.0, (step + 1) / (warm_up * steps));
     return peak_rate * up * 0.5 * (1 + std::cos(3.141592653589793 * step / steps));
-}
-
-// Routes of the first count.size() experts.
-void add_load(std::vector<double>& count, const moe::plan_view& plan) {
-    for (std::size_t e = 0; e < count.size(); ++e) count[e] += plan.count(static_cast<moe::index_t>(e));
-}
-
-double max_over_mean(const std::vector<double>& count) {
-    double sum = 0;
-    for (const double n : count) sum += n;
-    return sum == 0 ? 0 : *std::max_element(count.begin(), count.end()) * static_cast<double>(count.size()) / sum;
 }
 
 // One model in training, with what it needs from step to step.
@@ -51,25 +37,25 @@ public:
 
     // One pass over `order`. `steps` are those of the whole training.
     progress epoch(int number, const std::vector<int>& order, double steps) {
-        const auto start = std::chrono::steady_clock::now();
+        const example::stopwatch time;
         std::vector<double> count(static_cast<std::size_t>(std::min(chosen_.experts, model_.ffn.experts())));
         progress p{number, 0, 0, 0, 0};
         for (std::size_t first = 0; first < order.size(); first += batch_images) {
             const std::size_t size = std::min(batch_images, order.size() - first);
-            const score s = step(number, std::span(order).subspan(first, size), steps, count);
+            const example::score s = step(number, std::span(order).subspan(first, size), steps, count);
             p.loss += s.loss;
             p.accuracy += s.hits;
         }
         const double all = static_cast<double>(order.size());
         p.loss /= all;
         p.accuracy /= all;
-        p.tokens_per_s = all / seconds_since(start);
-        p.max_over_mean = max_over_mean(count);
+        p.tokens_per_s = all / time.seconds();
+        p.max_over_mean = example::max_over_mean(count);
         return p;
     }
 
 private:
-    score step(int epoch, std::span<const int> numbers, double steps, std::vector<double>& count) {
+    example::score step(int epoch, std::span<const int> numbers, double steps, std::vector<double>& count) {
         const auto size = static_cast<moe::index_t>(numbers.size());
         auto& [x, w] = memory(size);
         labels_.clear();
@@ -80,10 +66,10 @@ private:
             labels_.push_back(from.label);
         }
         model_.forward(cpu_, x, w);
-        score s = cross_entropy(w.logits, labels_, smoothing, w.d_logits);
+        example::score s = example::cross_entropy<float>(w.logits, labels_, smoothing, w.d_logits);
         if (model_.balance_loss) s.loss += size * model_.balance_loss(cpu_, w.tape);
-        add_load(count, w.tape.plan());
-        if (model_.after_step) model_.after_step(model_.ffn, w.tape.plan());
+        example::add_load(count, w.tape.plan());
+        if (model_.after_step) model_.after_step(cpu_, model_.ffn, w.tape);
         moe::zero_gradient(model_, gradient_);
         model_.backward(cpu_, x, w, gradient_);
         optimizer_.options.learning_rate = learning_rate(done_++, steps);
@@ -119,13 +105,13 @@ private:
 
 double train(classifier& model, const std::vector<image>& images, const std::vector<int>& numbers,
              const options& chosen, moe::cpu& cpu, const std::function<void(const progress&)>& show) {
-    const auto start = std::chrono::steady_clock::now();
+    const example::stopwatch time;
     const std::size_t batches = (numbers.size() + batch_images - 1) / batch_images;
     trainer t(model, images, chosen, cpu);
     for (int e = 1; e <= chosen.epochs; ++e) {
         show(t.epoch(e, shuffled(numbers, chosen.seed, e), static_cast<double>(batches) * chosen.epochs));
     }
-    return static_cast<double>(numbers.size()) * chosen.epochs / seconds_since(start);
+    return static_cast<double>(numbers.size()) * chosen.epochs / time.seconds();
 }
 
 evaluation evaluate(const classifier& model, const std::vector<image>& images, const std::vector<int>& numbers,
@@ -139,11 +125,11 @@ evaluation evaluate(const classifier& model, const std::vector<image>& images, c
         labels.push_back(from.label);
     }
     workspace w(size);
-    const auto start = std::chrono::steady_clock::now();
+    const example::stopwatch time;
     model.forward(cpu, x, w);
     evaluation out;
-    out.tokens_per_s = size / seconds_since(start);
-    const score s = cross_entropy(w.logits, labels, 0, {});
+    out.tokens_per_s = size / time.seconds();
+    const example::score s = example::cross_entropy<float>(w.logits, labels, 0, {});
     out.accuracy = static_cast<double>(s.hits) / size;
     out.loss = s.loss / size;
 

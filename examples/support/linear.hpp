@@ -1,18 +1,19 @@
-// examples/digits/linear: x [T,in] -> y [T,out], a linear map with bias, in the library's own kernels
+// examples/support/linear: x [T,in] -> y [T,out], a linear map with bias, in the library's own kernels
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cmath>
 #include <string_view>
 
-#include "moe/backend/cpu.hpp"
+#include "moe/backend/kernels.hpp"
 #include "moe/core/rng.hpp"
 
-namespace digits {
+namespace example {
 
+template <class T>
 struct linear {
-    moe::panels<float> weight;  // [1,out,in]
-    moe::matrix<float> bias;    // [1,out]
+    moe::panels<T> weight;  // [1,out,in]
+    moe::matrix<T> bias;    // [1,out]
 
     // Uniform in +-1/sqrt(in), bias 0.
     linear(moe::index_t in, moe::index_t out, std::uint64_t seed, std::string_view name)
@@ -22,25 +23,27 @@ struct linear {
         for (moe::index_t n = 0; n < out; ++n) {
             for (moe::index_t k = 0; k < in; ++k) {
                 const double u = random.uniform(static_cast<std::uint64_t>(n), static_cast<std::uint32_t>(k));
-                weight(0, n, k) = static_cast<float>(bound * (2 * u - 1));
+                weight(0, n, k) = static_cast<T>(bound * (2 * u - 1));
             }
         }
     }
 
-    void forward(moe::cpu& cpu, moe::matrix_view<const float> x, moe::matrix_view<float> y) const {
+    template <class B>
+    void forward(B& b, moe::matrix_view<const T> x, moe::matrix_view<T> y) const {
         const moe::index_t all[] = {0, x.rows};
-        moe::kernels_of<moe::cpu>::grouped_linear(cpu, {all, {}}, x, weight, bias, y);
+        moe::kernels_of<B>::grouped_linear(b, {all, {}}, x, weight, bias, y);
     }
 
     // Adds to the gradient; writes dx unless it is empty.
-    void backward(moe::cpu& cpu, moe::matrix_view<const float> x, moe::matrix_view<const float> dy,
-                  moe::matrix_view<float> dx, linear& gradient) const {
-        using kernels = moe::kernels_of<moe::cpu>;
+    template <class B>
+    void backward(B& b, moe::matrix_view<const T> x, moe::matrix_view<const T> dy, moe::matrix_view<T> dx,
+                  linear& gradient) const {
+        using kernels = moe::kernels_of<B>;
         const moe::index_t all[] = {0, x.rows};
         const moe::row_groups rows{all, {}};
-        kernels::grouped_weight_gradient(cpu, rows, dy, x, gradient.weight);
-        kernels::grouped_bias_gradient(cpu, rows, dy, gradient.bias.view());
-        if (!dx.empty()) kernels::grouped_input_gradient(cpu, rows, dy, weight, dx, false);
+        kernels::grouped_weight_gradient(b, rows, dy, x, gradient.weight);
+        kernels::grouped_bias_gradient(b, rows, dy, gradient.bias.view());
+        if (!dx.empty()) kernels::grouped_input_gradient(b, rows, dy, weight, dx, false);
     }
 
     template <class V, class... P>
@@ -50,4 +53,4 @@ struct linear {
     }
 };
 
-}  // namespace digits
+}  // namespace example
