@@ -37,7 +37,8 @@ struct classifier {
     linear embedding;
     ffn_layer ffn;
     linear head;
-    decltype(example::mixture::balance_loss) balance_loss;  // may be empty, as may
+    // As a mixture's; the dense model has none.
+    decltype(example::mixture::balance_loss) balance_loss;
     decltype(example::mixture::after_step) after_step;
 
     classifier(example::mixture m, std::uint64_t seed);

@@ -72,7 +72,6 @@ workspace::workspace(moe::index_t tokens, moe::index_t classes)
       h(matrices(tokens)),
       normal(matrices(tokens)),
       d_normal(matrices(tokens)),
-      out(tokens, width),
       d_h(tokens, width),
       logits(tokens, classes),
       d_logits(tokens, classes),

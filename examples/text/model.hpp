@@ -33,15 +33,13 @@ struct characters {
     std::span<const std::uint8_t> mask = {};  // [T] 0: seen by those behind it, but no prediction is wanted; empty: all
     bool training = false;                    // drop parts of h0 and of what the head reads
     std::uint64_t seed = 0, step = 0;         // of the training
-
-    moe::index_t size() const { return static_cast<moe::index_t>(classes.size()); }
 };
 
 // What a batch of T characters leaves between forward and backward.
 struct workspace {
     moe::matrix<float> x, d_x;                                       // embedded
     std::array<moe::matrix<float>, layers + 1> h, normal, d_normal;  // in front of each layer and of the head
-    moe::matrix<float> out, d_h, logits, d_logits;
+    moe::matrix<float> d_h, logits, d_logits;
     std::array<moe::tape<float>, layers> tape;
     causal_convolution<float>::record windows;
 
@@ -67,7 +65,7 @@ struct model {
 
     model(std::array<example::mixture, layers> chosen, moe::index_t classes, std::uint64_t seed);
 
-    // Leaves the logits in w, which is made for in.size() characters. Rows that are masked hold no prediction.
+    // Leaves the logits in w, which is made for as many characters. Rows that are masked hold no prediction.
     void forward(moe::cpu& cpu, const text::characters& in, workspace& w) const;
 
     // Behind forward. Reads w.d_logits and the tapes' d; adds to the gradient.

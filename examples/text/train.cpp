@@ -16,18 +16,15 @@ namespace text {
 namespace {
 
 constexpr std::size_t sequences = 8, most_length = 128;
-// All these were chosen by cross-validation within the training part.
+// These were chosen by cross-validation within the training part.
 constexpr double peak_rate = 4e-3, weight_decay = 1.0, largest_gradient = 1.0;
 constexpr double smoothing = 0.1;  // part of a target that is spread over all classes
 constexpr double blanks = 0.1;     // part of the characters that are read as unknown
 
-struct schedule {
-    moe::warm_up<moe::cosine_schedule> rate;
-
-    explicit schedule(int steps)
-        : rate{{.from = peak_rate, .to = 0, .steps = static_cast<std::uint64_t>(steps)},
-               static_cast<std::uint64_t>(std::max(1, steps / 20))} {}
-};
+moe::warm_up<moe::cosine_schedule> learning_rate(int steps) {
+    return {{.from = peak_rate, .to = 0, .steps = static_cast<std::uint64_t>(steps)},
+            static_cast<std::uint64_t>(std::max(1, steps / 20))};
+}
 
 class trainer {
 public:
@@ -42,7 +39,7 @@ public:
           work_(static_cast<moe::index_t>(sequences * length_), m.head.bias.cols()),
           gradient_(m.make_gradient()),
           optimizer_({.beta2 = 0.99, .weight_decay = weight_decay}),
-          plan_(chosen.steps) {
+          rate_(learning_rate(chosen.steps)) {
         for (std::size_t s = 0; s <= sequences; ++s) begin_.push_back(static_cast<moe::index_t>(s * length_));
         for (auto& count : load_) count.resize(static_cast<std::size_t>(chosen.experts));
     }
@@ -58,7 +55,7 @@ public:
         moe::zero_gradient(model_, gradient_);
         model_.backward(cpu_, in, work_, gradient_);
         moe::clip_gradient_norm(model_, gradient_, largest_gradient);
-        optimizer_.options.learning_rate = plan_.rate(number);
+        optimizer_.options.learning_rate = rate_(number);
         optimizer_.step(cpu_, model_, gradient_);
     }
 
@@ -110,7 +107,7 @@ private:
     workspace work_;
     model_gradient gradient_;
     moe::adamw optimizer_;
-    schedule plan_;
+    moe::warm_up<moe::cosine_schedule> rate_;
     std::array<std::vector<double>, layers> load_;
     double bits_ = 0, seen_ = 0;
     example::stopwatch time_;
