@@ -98,7 +98,7 @@ endfunction()
 
 function(long_scalars)
   run("the tests cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/scalars" -DCMAKE_BUILD_TYPE=Release
-    -DMOE_TEST_PAPERS=ON -DMOE_TEST_EVERY_SCALAR=ON -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
+    -DMOE_TEST_ALL=ON -DMOE_TEST_EVERY_SCALAR=ON -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
   run("the tests cannot be built" ${CMAKE_COMMAND} --build "${work}/scalars" --parallel ${jobs})
   run("the tests failed" ${CMAKE_CTEST_COMMAND} --test-dir "${work}/scalars" --output-on-failure --label-regex unit)
 endfunction()
