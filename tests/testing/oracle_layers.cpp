@@ -6,7 +6,6 @@ namespace {
 
 using moe::layer;
 using moe::router;
-const auto swiglu = oracle::gated(oracle::silu);
 
 moe::linear_gate<double> gate(moe::index_t experts, bool bias = false) {
     return {{.features = 6, .experts = experts, .bias = bias}};
@@ -68,16 +67,18 @@ TEST_CASE("switch: one expert per token, capacity by sequence, what does not fit
                    oracle::routed r;
                    for (oracle::id t = cut[0]; t < cut[1]; ++t) {
                        const oracle::row s = oracle::softmax(logits_of(l, x[t]));
-                       for (const auto& one : oracle::gather(oracle::top_k(s, p.live(t) ? 1 : 0), s, t)) r.push_back(one);
+                       for (const auto& one : oracle::gather(oracle::top_k(s, p.live(t) ? 1 : 0), s, t))
+                           r.push_back(one);
                    }
                    for (const auto& one : oracle::capacity_pass(r, 1, 3, oracle::priority::order)) kept.push_back(one);
                }
-               const oracle::bank relu = ffn_of(l.experts().template bank<0>(), oracle::plain(oracle::relu));
+               const oracle::bank relu = ffn_of(l.experts().template bank<0>(), plain(oracle::relu));
                const oracle::bank same = [](oracle::id, const oracle::row& v) { return v; };
                return by_token(p, x, 6, [&](oracle::id t, const oracle::row& v) {
                    oracle::routed own = kept;
                    std::erase_if(own, [=](auto& s) { return s.token != t; });
-                   return mixture(own, [&](oracle::id e, const oracle::row& u) { return oracle::banks({{relu, 3}, {same, 1}}, e, u); }, v);
+                   return mixture(
+                       own, [&](oracle::id e, const oracle::row& u) { return oracle::banks(relu, 3, same, e, u); }, v);
                });
            });
 }
@@ -85,13 +86,16 @@ TEST_CASE("switch: one expert per token, capacity by sequence, what does not fit
 TEST_CASE("gpt_oss: logits with bias, softmax over the selected, its clamped activation") {
     using bank = moe::ffn_bank<double, moe::scaled_swiglu>;
     agrees(layer{router{gate(6, true), moe::top_k{3}, moe::softmax_selected{}},
-                 bank{{.features = 6, .hidden = 3, .experts = 6, .bias = true}, moe::scaled_swiglu{{.alpha = 1.702, .limit = 0.9}}}},
+                 bank{{.features = 6, .hidden = 3, .experts = 6, .bias = true},
+                      moe::scaled_swiglu{{.alpha = 1.702, .limit = 0.9}}}},
            [](const auto& l, const problem& p, const oracle::table& x) {
                return by_token(p, x, 6, [&](oracle::id, const oracle::row& v) {
                    const oracle::row z = logits_of(l, v);
                    const oracle::routed r = oracle::gather(oracle::top_k(z, 3), z);
-                   return mixture(oracle::weigh(r, oracle::softmax_selected(oracle::weights(r), 1.0)),
-                                  ffn_of(l.experts(), oracle::scaled_swiglu(1.702, 0.9)), v);
+                   return mixture(
+                       oracle::weigh(r, oracle::softmax_selected(oracle::weights(r), 1.0)),
+                       ffn_of(l.experts(), [](double g, double u) { return oracle::scaled_swiglu(g, u, 1.702, 0.9); }),
+                       v);
                });
            });
 }
@@ -105,8 +109,10 @@ TEST_CASE("llama4: the sigmoid of the selected logit on the input, a shared expe
                    oracle::routed r = oracle::gather(oracle::top_k(z, 1), z);
                    r = oracle::weigh(r, oracle::sigmoid_selected(oracle::weights(r)));
                    oracle::table rows;
-                   for (const auto& s : r) rows.push_back(oracle::weigh_input(ffn_of(l.experts().bank, swiglu), s.expert, v, s.weight));
-                   return oracle::shared(oracle::row_sum(r, rows, 6), ffn_of(l.template part<2>().bank(), swiglu), 1, v);
+                   for (const auto& s : r)
+                       rows.push_back(oracle::weigh_input(ffn_of(l.experts().bank, swiglu), s.expert, v, s.weight));
+                   return oracle::shared(oracle::row_sum(r, rows, 6), ffn_of(l.template part<2>().bank(), swiglu), 1,
+                                         v);
                });
            });
 }

@@ -72,11 +72,15 @@ TEST_CASE("gates compute what the oracle computes") {
     moe::linear_gate<double> linear{{.features = 6, .experts = 5, .bias = true}};
     fill(linear.bias, 9);
     const oracle::table w = values(linear.weight)[0];
-    gate_agrees(linear, [&](auto&, const oracle::row& x, oracle::id) { return oracle::linear_gate(x, w, first_row(linear.bias)); });
-    gate_agrees(moe::frozen_gate{linear},
-                [&](auto&, const oracle::row& x, oracle::id) { return oracle::linear_gate(x, w, first_row(linear.bias)); });
+    gate_agrees(linear, [&](auto&, const oracle::row& x, oracle::id) {
+        return oracle::linear_gate(x, w, first_row(linear.bias));
+    });
+    gate_agrees(moe::frozen_gate{linear}, [&](auto&, const oracle::row& x, oracle::id) {
+        return oracle::linear_gate(x, w, first_row(linear.bias));
+    });
     moe::linear_gate<double, moe::gate_math::upcast> wide{{.features = 6, .experts = 5}};
-    gate_agrees(wide, [&](auto&, const oracle::row& x, oracle::id) { return oracle::linear_gate(x, values(wide.weight)[0]); });
+    gate_agrees(
+        wide, [&](auto&, const oracle::row& x, oracle::id) { return oracle::linear_gate(x, values(wide.weight)[0]); });
 
     moe::mlp_gate<double> mlp{{.features = 6, .hidden = 3, .experts = 4, .bias = true}};
     fill(mlp.bias_in, 5);
@@ -85,7 +89,9 @@ TEST_CASE("gates compute what the oracle computes") {
         return oracle::mlp_gate(x, values(g.weight_in)[0], first_row(g.bias_in), values(g.weight_out)[0],
                                 first_row(g.bias_out), act);
     };
-    gate_agrees(mlp, [&](auto&, const oracle::row& x, oracle::id) { return mlp_spec(mlp, x, [](double v) { return std::tanh(v); }); });
+    gate_agrees(mlp, [&](auto&, const oracle::row& x, oracle::id) {
+        return mlp_spec(mlp, x, [](double v) { return std::tanh(v); });
+    });
     const moe::mlp_gate<double, moe::gelu> gelu{{.features = 6, .hidden = 3, .experts = 4}};
     gate_agrees(gelu, [&](auto&, const oracle::row& x, oracle::id) { return mlp_spec(gelu, x, oracle::gelu); });
 
@@ -107,9 +113,10 @@ TEST_CASE("gates compute what the oracle computes") {
     gate_agrees(labels, [&](const problem& p, const oracle::row&, oracle::id t) {
         return oracle::label_table_gate(values(labels.table.view()), label_of(p, t));
     });
-    gate_agrees(moe::features_through{moe::rms_normalize<double>{}, linear}, [&](auto&, const oracle::row& x, oracle::id) {
-        return oracle::linear_gate(oracle::rms_normalize(x, 1e-6), w, first_row(linear.bias));
-    });
+    gate_agrees(moe::features_through{moe::rms_normalize<double>{}, linear},
+                [&](auto&, const oracle::row& x, oracle::id) {
+                    return oracle::linear_gate(oracle::rms_normalize(x, 1e-6), w, first_row(linear.bias));
+                });
 }
 
 TEST_CASE("pooled gates compute what the oracle computes") {
@@ -177,33 +184,40 @@ TEST_CASE("noise is that of the oracle on the same draws") {
                                      values(learned.weight)[0], 0.1);
     });
     for (const moe::index_t keep : {1, 4, 6}) {
-        agrees(moe::random_expert_mask{.keep = keep, .protect = 1}, [=](const problem& p, const oracle::table& z, oracle::id t) {
-            oracle::row u;
-            for (std::uint32_t e = 0; e < 6; ++e) u.push_back(p.stream("random_expert_mask").uniform(0, e));
-            return oracle::random_expert_mask(z[t], u, oracle::id(keep), 1);
-        });
+        agrees(moe::random_expert_mask{.keep = keep, .protect = 1},
+               [=](const problem& p, const oracle::table& z, oracle::id t) {
+                   oracle::row u;
+                   for (std::uint32_t e = 0; e < 6; ++e) u.push_back(p.stream("random_expert_mask").uniform(0, e));
+                   return oracle::random_expert_mask(z[t], u, oracle::id(keep), 1);
+               });
     }
 }
 
 TEST_CASE("masks, pins and steering are those of the oracle") {
     for (const bool one_row : {true, false}) {
         const moe::matrix<std::uint8_t> m = by_label(one_row);
-        const auto own = [&, all = values(m)](const problem& p, oracle::id t) { return all[one_row ? 0 : label_of(p, t)]; };
-        agrees(moe::expert_mask{m},
-               [&](const problem& p, const oracle::table& z, oracle::id t) { return oracle::expert_mask(z[t], own(p, t)); });
-        agrees(moe::pinned_experts{m, 1.5},
-               [&](const problem& p, const oracle::table& z, oracle::id t) { return oracle::pinned_experts(z[t], own(p, t), 1.5); });
+        const auto own = [&, all = values(m)](const problem& p, oracle::id t) {
+            return all[one_row ? 0 : label_of(p, t)];
+        };
+        agrees(moe::expert_mask{m}, [&](const problem& p, const oracle::table& z, oracle::id t) {
+            return oracle::expert_mask(z[t], own(p, t));
+        });
+        agrees(moe::pinned_experts{m, 1.5}, [&](const problem& p, const oracle::table& z, oracle::id t) {
+            return oracle::pinned_experts(z[t], own(p, t), 1.5);
+        });
         const auto steers = [&](moe::steering how, oracle::push spec) {
-            agrees(moe::steer{m, how, 0.4},
-                   [&](const problem& p, const oracle::table& z, oracle::id t) { return oracle::steer(z[t], own(p, t), spec, 0.4); });
+            agrees(moe::steer{m, how, 0.4}, [&](const problem& p, const oracle::table& z, oracle::id t) {
+                return oracle::steer(z[t], own(p, t), spec, 0.4);
+            });
         };
         steers(moe::steering::gain, oracle::push::gain);
         steers(moe::steering::force_in, oracle::push::force_in);
         steers(moe::steering::force_out, oracle::push::force_out);
     }
     for (const bool both : {false, true}) {
-        agrees_by_row(moe::group_guidance{by_label(true), 0.2, both},
-                      [&](const oracle::row& z) { return oracle::group_guidance(z, values(by_label(true))[0], 0.2, both); });
+        agrees_by_row(moe::group_guidance{by_label(true), 0.2, both}, [&](const oracle::row& z) {
+            return oracle::group_guidance(z, values(by_label(true))[0], 0.2, both);
+        });
     }
 }
 
@@ -232,7 +246,9 @@ TEST_CASE("keys are those of the oracle") {
     agrees_by_row(moe::keys_only{moe::softmax{}}, oracle::softmax);
     moe::selection_bias bias{6};
     for (std::size_t e = 0; e < 6; ++e) bias.bias[e] = 0.5f * float(e) - 1.0f;
-    agrees_by_row(bias, [](const oracle::row& z) { return oracle::selection_bias(z, {-1.0, -0.5, 0.0, 0.5, 1.0, 1.5}); });
+    agrees_by_row(bias, [](const oracle::row& z) {
+        return oracle::selection_bias(z, {-1.0, -0.5, 0.0, 0.5, 1.0, 1.5});
+    });
     for (const double fill : {-oracle::infinity, 0.0}) {
         for (const moe::index_t groups : {1, 2, 3}) {
             for (moe::index_t keep = 1; keep <= groups; ++keep) {

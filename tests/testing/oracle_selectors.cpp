@@ -44,8 +44,10 @@ void agrees(const Selector& selector, const Spec& spec, moe::index_t experts = p
                 const chosen wanted = spec(p, values(p.z.view()));
                 for (oracle::id t = 0; t < got.size(); ++t) {
                     INFO("kind " << int(how) << ", seed " << seed << ", token " << t);
-                    if (p.live(t)) CHECK(got[t] == wanted[t]);
-                    else CHECK(got[t] == oracle::ids(got[t].size(), oracle::nobody));
+                    if (p.live(t))
+                        CHECK(got[t] == wanted[t]);
+                    else
+                        CHECK(got[t] == oracle::ids(got[t].size(), oracle::nobody));
                 }
             }
         }
@@ -53,11 +55,14 @@ void agrees(const Selector& selector, const Spec& spec, moe::index_t experts = p
 }
 template <class Selector, class Spec>
 void agrees_by_token(const Selector& selector, const Spec& spec, moe::index_t k = 0) {
-    agrees(selector, [&](const problem&, const oracle::table& keys) {
-        chosen out;
-        for (const oracle::row& q : keys) out.push_back(spec(q));
-        return out;
-    }, problem::experts, k);
+    agrees(
+        selector,
+        [&](const problem&, const oracle::table& keys) {
+            chosen out;
+            for (const oracle::row& q : keys) out.push_back(spec(q));
+            return out;
+        },
+        problem::experts, k);
 }
 
 // One row of the keys of all tokens; padding has -inf.
@@ -80,7 +85,8 @@ TEST_CASE("selectors by rank choose what the oracle chooses") {
     for (const moe::index_t k : {1, 2, 6}) {
         agrees_by_token(moe::top_k{k}, [=](const oracle::row& q) { return oracle::top_k(q, oracle::id(k)); });
     }
-    agrees_by_token(moe::top_k{1}, [](const oracle::row& q) { return oracle::top_k(q, 4); }, 4);
+    agrees_by_token(
+        moe::top_k{1}, [](const oracle::row& q) { return oracle::top_k(q, 4); }, 4);
     agrees_by_token(moe::rank_set{{0, 3, 1}}, [](const oracle::row& q) { return oracle::rank_set(q, {0, 3, 1}); });
     agrees_by_token(moe::dense{}, oracle::dense);
     for (const bool hidden : {false, true}) {
@@ -88,7 +94,8 @@ TEST_CASE("selectors by rank choose what the oracle chooses") {
             return oracle::always_on(q, {4, 1}, hidden, [](oracle::row z) { return oracle::top_k(z, 2); });
         });
         agrees_by_token(moe::always_on{moe::threshold{.value = 0.2}, {{3}, hidden}}, [=](const oracle::row& q) {
-            return oracle::always_on(q, {3}, hidden, [](oracle::row z) { return oracle::threshold(z, 0.2, false, 0, 6); });
+            return oracle::always_on(q, {3}, hidden,
+                                     [](oracle::row z) { return oracle::threshold(z, 0.2, false, 0, 6); });
         });
     }
 }
@@ -141,9 +148,8 @@ TEST_CASE("selectors by sum and threshold choose what the oracle chooses") {
     }
     for (const bool inclusive : {false, true}) {
         for (const double value : {0.0, 0.25, -oracle::infinity, oracle::infinity}) {
-            agrees_by_token(moe::threshold{value, inclusive, 1, 4}, [=](const oracle::row& q) {
-                return oracle::threshold(q, value, inclusive, 1, 4);
-            });
+            agrees_by_token(moe::threshold{value, inclusive, 1, 4},
+                            [=](const oracle::row& q) { return oracle::threshold(q, value, inclusive, 1, 4); });
         }
         for (const bool quantile : {false, true}) {
             const auto statistic = quantile ? moe::threshold_statistic::quantile : moe::threshold_statistic::mean_std;
@@ -152,14 +158,14 @@ TEST_CASE("selectors by sum and threshold choose what the oracle chooses") {
                 agrees_by_token(moe::token_threshold{statistic, q, inclusive, 1, 5}, [=](const oracle::row& keys) {
                     return oracle::token_threshold(keys, quantile, q, inclusive, 1, 5);
                 });
-                agrees(moe::batch_threshold{statistic, q, inclusive, 0, 5},
-                       [=](const problem& p, const oracle::table& keys) {
-                           chosen out;
-                           for (const oracle::row& own : keys) {
-                               out.push_back(oracle::batch_threshold(own, all_of(p, keys), quantile, q, inclusive, 0, 5));
-                           }
-                           return out;
-                       });
+                agrees(moe::batch_threshold{statistic, q, inclusive, 0, 5}, [=](const problem& p,
+                                                                                const oracle::table& keys) {
+                    chosen out;
+                    for (const oracle::row& own : keys) {
+                        out.push_back(oracle::batch_threshold(own, all_of(p, keys), quantile, q, inclusive, 0, 5));
+                    }
+                    return out;
+                });
             }
         }
     }
@@ -178,14 +184,14 @@ TEST_CASE("selectors over the batch choose what the oracle chooses") {
             });
         }
     }
-    const auto takes = [](const problem& p, const oracle::table& keys, oracle::capacity_rule rule, const oracle::ids& cut) {
+    const auto takes = [](const problem& p, const oracle::table& keys, const auto& capacity, const oracle::ids& cut) {
         chosen out(keys.size());
         for (oracle::id g = 0; g + 1 < cut.size(); ++g) {
             const double n = live_tokens(p, cut[g], cut[g + 1]);
             for (oracle::id e = 0; e < 6; ++e) {
                 oracle::row column;
                 for (oracle::id t = cut[g]; t < cut[g + 1]; ++t) column.push_back(all_of(p, keys)[t * 6 + e]);
-                for (const oracle::id t : oracle::expert_choice(column, oracle::capacity_of(rule, n, n, 6.0))) {
+                for (const oracle::id t : oracle::expert_choice(column, capacity(n))) {
                     out[cut[g] + t].push_back(e);
                 }
             }
@@ -196,17 +202,20 @@ TEST_CASE("selectors over the batch choose what the oracle chooses") {
         for (const bool nearest : {false, true}) {
             for (const bool per_sequence : {false, true}) {
                 moe::expert_choice step{.capacity_factor = factor, .min_capacity = 1};
-                oracle::capacity_rule rule{.factor = factor, .least = 1.0};
-                rule.round = [=](double v) { return nearest ? std::nearbyint(v) : std::floor(v); };
+                const auto capacity = [=](double n) {
+                    const auto round = [=](double v) { return nearest ? std::nearbyint(v) : std::floor(v); };
+                    return oracle::capacity_of(n, n, 6.0, factor, round, 1.0);
+                };
                 step.round = nearest ? moe::rounding::nearest : moe::rounding::down;
                 step.per_sequence = per_sequence;
                 const oracle::ids cut = per_sequence ? oracle::ids{0, 4, 4, 9} : oracle::ids{0, 9};
-                agrees(step, [=](const problem& p, const oracle::table& keys) { return takes(p, keys, rule, cut); });
+                agrees(step,
+                       [=](const problem& p, const oracle::table& keys) { return takes(p, keys, capacity, cut); });
             }
         }
     }
     agrees(moe::expert_choice{.capacity = 3}, [=](const problem& p, const oracle::table& keys) {
-        return takes(p, keys, {.count = 3}, {0, 9});
+        return takes(p, keys, [](double n) { return std::min(oracle::id(n), oracle::id(3)); }, {0, 9});
     });
 }
 
@@ -258,9 +267,8 @@ TEST_CASE("sparsemixer and product keys choose and weigh as the oracle does") {
             }
         }
     };
-    compare(moe::product_keys{5}, 9, [](const problem&, const oracle::row& z, oracle::id) {
-        return oracle::product_keys(z, z, 5);
-    });
+    compare(moe::product_keys{5}, 9,
+            [](const problem&, const oracle::row& z, oracle::id) { return oracle::product_keys(z, z, 5); });
     for (const double epsilon : {0.01, 0.5}) {
         compare(moe::sparsemixer{3, epsilon}, 6, [=](const problem& p, const oracle::row& z, oracle::id t) {
             if (!p.in.training) return oracle::sparsemixer(z, 3, epsilon, {}, {});

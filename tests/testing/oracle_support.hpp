@@ -28,7 +28,9 @@ inline oracle::stack values(const moe::panels<double>& w) {
     }
     return out;
 }
-inline oracle::row first_row(const moe::matrix<double>& m) { return m.size() == 0 ? oracle::row{} : values(m.view())[0]; }
+inline oracle::row first_row(const moe::matrix<double>& m) {
+    return m.size() == 0 ? oracle::row{} : values(m.view())[0];
+}
 
 // NaN equals NaN, an infinity itself.
 inline bool close(double a, double b, double tolerance = 1e-12) {
@@ -36,11 +38,13 @@ inline bool close(double a, double b, double tolerance = 1e-12) {
     return a == b || std::abs(a - b) <= tolerance * (1.0 + std::abs(b));
 }
 inline bool close(const oracle::row& a, const oracle::row& b) {
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](double v, double w) { return close(v, w); });
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [](double v, double w) { return close(v, w); });
 }
 
 enum class kind { normal, ties, odd, equal, none, tiny, large };
-inline constexpr kind every_kind[] = {kind::normal, kind::ties, kind::odd, kind::equal, kind::none, kind::tiny, kind::large};
+inline constexpr kind every_kind[] = {kind::normal, kind::ties, kind::odd,  kind::equal,
+                                      kind::none,   kind::tiny, kind::large};
 
 inline double entry(kind how, const moe::random_stream& random, moe::index_t t, moe::index_t e) {
     const auto i = std::uint64_t(t);

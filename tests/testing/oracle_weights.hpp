@@ -6,14 +6,22 @@
 
 template <class Activation>
 oracle::ffn weights_of(const moe::ffn_bank<double, Activation>& bank, const oracle::function_of_two& act) {
-    return {act, values(bank.gate), values(bank.up), values(bank.down), values(bank.gate_bias.view()),
-            values(bank.up_bias.view()), values(bank.down_bias.view())};
+    const auto weight = [](const auto& w, const auto& bias) {
+        return oracle::weight{values(w), values(bias.view()), {}, {}};
+    };
+    return {act, weight(bank.gate, bank.gate_bias), weight(bank.up, bank.up_bias), weight(bank.down, bank.down_bias)};
 }
+
+inline oracle::function_of_two plain(const oracle::function& act) {
+    return [=](double, double u) { return act(u); };
+}
+inline double swiglu(double g, double u) { return oracle::gated(g, u, oracle::silu); }
 
 // Every parameter gets normal numbers, so that none stays at a start value of 0; padding of panels stays 0.
 inline void fill_random(moe::panels<double>& w, std::uint64_t seed) {
     for (moe::index_t g = 0; g < w.groups(); ++g) {
-        w.assign(g, moe::testing::random_matrix<double>(w.outputs(), w.inputs(), seed + 100 * std::uint64_t(g), 0.5).view());
+        w.assign(
+            g, moe::testing::random_matrix<double>(w.outputs(), w.inputs(), seed + 100 * std::uint64_t(g), 0.5).view());
     }
 }
 template <class Tensor>

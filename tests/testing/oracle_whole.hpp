@@ -71,11 +71,9 @@ void same_gradients(Layer& layer, problem& p, const Spec& spec) {
         }
     };
     compare("x", p.x.span(), dx.span());
-    moe::visit_parameters(
-        [&](const moe::parameter_name& name, auto& tensor, auto& g) {
-            compare(name.text(), moe::flat(tensor), moe::flat(g));
-        },
-        layer, gradient);
+    moe::visit_parameters([&](const moe::parameter_name& name, auto& tensor,
+                              auto& g) { compare(name.text(), moe::flat(tensor), moe::flat(g)); },
+                          layer, gradient);
     CHECK(checked > 20);
     CHECK(moving * 10 > checked);
 }
@@ -88,12 +86,14 @@ void agrees(Layer layer, const Spec& spec, bool gradients = true) {
         for (const bool masked : {false, true}) {
             problem p(kind::normal, masked, seed);
             p.in.training = false;
+            p.in.features = {};
             same_outputs(layer, p, bound);
             if (gradients && masked && seed == 1) same_gradients(layer, p, bound);
         }
     }
     problem spoiled(kind::normal, true);
     spoiled.in.training = false;
+    spoiled.in.features = {};
     spoiled.x(0, 1) = std::nan("");
     spoiled.x(5, 0) = oracle::infinity;
     std::fill_n(&spoiled.x(4, 0), spoiled.x.cols(), 0.0);

@@ -1,8 +1,8 @@
 // testing/oracle/routes: keys and scores of a token -> its slots: every selector and route step
 // SPDX-License-Identifier: Apache-2.0
 //
-// A selector gives the experts of a token's slots. Their weights are the scores (gather), but for the two selectors
-// with a weigh of their own. Where it looks at all tokens, the keys of padding are -inf.
+// A selector gives the experts of a token's slots, whose weights are the scores (gather), or routes. Where it looks at
+// all tokens, the keys of padding are -inf.
 #pragma once
 
 #include "moe/testing/oracle/scores.hpp"
@@ -67,13 +67,12 @@ inline ids top_p(row keys, double p, bool include_crossing, bool exceed, id leas
     return best_of(keys, std::clamp(n, least, most));
 }
 inline ids threshold(row keys, double value, bool inclusive, id least, id most) {  // MoMa, BlockFFN
-    const auto n =
-        std::count_if(keys.begin(), keys.end(), [=](double q) { return inclusive ? q >= value : q > value; });
-    return best_of(keys, std::clamp(static_cast<id>(n), least, most));
+    const auto low = [=](double q) { return !(inclusive ? q >= value : q > value); };
+    return best_of(keys, std::clamp(without(keys, low).size(), least, most));
 }
 // The threshold is a quantile, linear between neighbours, or mean + q deviations, of all keys but NaN and -inf. DynaMoE
 inline ids batch_threshold(row keys, row all, bool quantile, double q, bool inclusive, id least, id most) {
-    all = without(all, [](double v) { return std::isnan(v) || is_excluded(v); });
+    all = without(without(all, is_nan), is_excluded);
     std::sort(all.begin(), all.end());
     const double h = q * (static_cast<double>(all.size()) - 1.0);
     double value = mean_of(all) + q * std::sqrt(variance_of(all));
@@ -152,15 +151,15 @@ inline row over(row w, double by) { return by == 0.0 ? w : temperature(w, by); }
 // Mixtral
 inline row renormalize(row w, double epsilon, double least) { return over(w, std::max(sum_of(w) + epsilon, least)); }
 inline row p_norm(row w, double p, double epsilon) {  // DBRX
-    return over(w, std::pow(sum_of(each(w, [=](double v) { return std::pow(std::abs(v), p); })), 1.0 / p) + epsilon);
+    const row powers = each(w, [=](double v) { return std::pow(std::abs(v), p); });
+    return over(w, std::pow(sum_of(powers), 1.0 / p) + epsilon);
 }
 inline routed per_expert_scale(routed r, row c) {  // Gemma 4
     for (route& s : r) s.weight *= c[s.expert];
     return r;
 }
-template <class F>
-routed drop(routed r, F goes) {
-    r.erase(std::remove_if(r.begin(), r.end(), goes), r.end());
+inline routed drop(routed r, const std::function<bool(route)>& goes) {
+    std::erase_if(r, goes);
     return r;
 }
 // AdaMoE, Zaya
@@ -168,24 +167,18 @@ inline routed null_experts(routed r, id first) { return drop(r, [=](route s) { r
 inline routed drop_below(routed r, double ratio, double least) {  // MC-MoE
     double most = 0.0;
     for (const route& s : r) most = std::fmax(most, s.weight);
-    return drop(r,
-                [=](route s) { return (most > 0.0 && s.weight < ratio * most) || (least > 0.0 && s.weight < least); });
+    const double bound = std::max(most > 0.0 ? ratio * most : -infinity, least > 0.0 ? least : -infinity);
+    return drop(r, [=](route s) { return s.weight < bound; });
 }
 
-// C = max(least, round(factor routes / experts)) up to a multiple; per_choice (Tutel): k round(factor ceil(n /
-// experts)); or a count; at most n tokens. GShard, Switch
-struct capacity_rule {
-    double factor = 1.0;
-    id count = nobody;
-    function round = [](double v) { return std::ceil(v); };
-    double least = 0.0, multiple = 1.0;
-    bool per_choice = false;
-};
-inline id capacity_of(const capacity_rule& o, double n, double routes, double experts) {
-    if (o.count != nobody || n == 0.0) return std::min(o.count, static_cast<id>(n));
-    const double each_choice = routes / n * o.round(o.factor * std::ceil(n / experts));
-    const double c = std::max(o.per_choice ? each_choice : o.round(o.factor * routes / experts), o.least);
-    return static_cast<id>(std::min(std::ceil(c / o.multiple) * o.multiple, n));
+// C = max(least, round(factor routes / experts)) up to a multiple, at most n tokens (GShard, Switch); per_choice:
+// k round(factor ceil(n / experts)) (Tutel).
+inline id capacity_of(double n, double routes, double experts, double factor, function round, double least = 0.0,
+                      double multiple = 1.0, bool per_choice = false) {
+    if (n == 0.0) return 0;
+    const double share = round(per_choice ? factor * std::ceil(n / experts) : factor * routes / experts);
+    const double wanted = per_choice ? routes / n * share : share;
+    return static_cast<id>(std::min(std::ceil(std::max(wanted, least) / multiple) * multiple, n));
 }
 // By priority, smaller first; u [T,E]. Then what fits: fewer than C of the same expert go first.
 enum class priority { order, last, choice_rank, token_score, score, random };
@@ -203,9 +196,8 @@ inline row rank_of(routed r, route s, priority by, table u) {
 inline std::vector<bool> fits(routed r, id c, priority by, table u) {
     std::vector<bool> fit;
     for (const route& s : r) {
-        const auto before = [&](route o) {
-            return o.expert == s.expert && rank_of(r, o, by, u) < rank_of(r, s, by, u);
-        };
+        const row own = rank_of(r, s, by, u);
+        const auto before = [&](route o) { return o.expert == s.expert && rank_of(r, o, by, u) < own; };
         fit.push_back(static_cast<id>(std::count_if(r.begin(), r.end(), before)) < c);
     }
     return fit;
@@ -220,13 +212,11 @@ inline routed capacity_pass(routed r, id c, id experts, priority by, table u = {
     const std::vector<bool> fit = fits(r, c, by, u);
     routed passed;
     for (id i = 0; i < r.size(); ++i) {
-        route to = r[i];
-        if (!fit[i]) to.expert = experts;
-        const auto same = [&](route s) { return s.token == to.token && s.expert == experts; };
+        const auto same = [&](route s) { return s.token == r[i].token && s.expert == experts; };
         const auto old = std::find_if(passed.begin(), passed.end(), same);
-        if (fit[i] || old == passed.end()) passed.push_back(to);
-        else
-            old->weight += to.weight;
+        if (!fit[i]) r[i].expert = experts;
+        if (fit[i] || old == passed.end()) passed.push_back(r[i]);
+        else old->weight += r[i].weight;
     }
     return passed;
 }

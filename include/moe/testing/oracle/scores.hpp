@@ -23,7 +23,7 @@ using stack = std::vector<table>;  // weights of all experts [E, outputs, inputs
 using id = std::size_t;            // of an expert, or of a token
 using ids = std::vector<id>;
 using function = std::function<double(double)>;
-using function_of_two = std::function<double(double, double)>;
+using function_of_two = std::function<double(double g, double u)>;
 inline constexpr double infinity = std::numeric_limits<double>::infinity();
 
 inline row each(row z, function f) {
@@ -43,9 +43,10 @@ inline double largest_of(row z) {  // -inf of nothing; NaN where there is one
     return std::accumulate(z.begin(), z.end(), -infinity, larger);
 }
 inline row without(row z, const std::function<bool(double)>& f) {
-    z.erase(std::remove_if(z.begin(), z.end(), f), z.end());
+    std::erase_if(z, f);
     return z;
 }
+inline bool is_nan(double v) { return std::isnan(v); }
 inline bool is_excluded(double v) { return v == -infinity; }
 inline double logistic(double z) { return 1.0 / (1.0 + std::exp(-z)); }
 inline double softplus(double z) { return std::max(z, 0.0) + std::log1p(std::exp(-std::abs(z))); }
@@ -75,9 +76,9 @@ inline row mlp_gate(row x, table w1, row b1, table w2, row b2, function act) {
 inline double length_of(row v) { return std::sqrt(linear_gate(v, {v})[0]); }
 inline row cosine_gate(row x, table w, double tau, double epsilon, table projection = {}) {
     const row h = projection.empty() ? x : linear_gate(x, projection);
+    const auto length = [=](row v) { return std::max(length_of(v), epsilon); };
     row z = linear_gate(h, w);
-    for (id e = 0; e < z.size(); ++e)
-        z[e] /= std::max(length_of(h), epsilon) * std::max(length_of(w[e]), epsilon) * tau;
+    for (id e = 0; e < z.size(); ++e) z[e] /= length(h) * length(w[e]) * tau;
     return z;
 }
 // <q1, first_i> for every i, then <q2, second_j> for every j; q1, q2 the halves of Q x. Lample et al. 2019
@@ -112,12 +113,8 @@ inline row softmax(row z) {
     return each(p, [&](double v) { return is_excluded(most) ? 0.0 : v / sum_of(p); });
 }
 inline row sigmoid(row z) { return each(z, logistic); }  // DeepSeek-V3, Llama 4
-inline row sqrt_softplus(row z) {
-    return each(z, [](double v) { return std::sqrt(softplus(v)); });
-}  // V4
-inline row relu_score(row z) {
-    return each(z, [](double v) { return v < 0.0 ? 0.0 : v; });
-}  // ReMoE
+inline row sqrt_softplus(row z) { return each(z, [](double v) { return std::sqrt(softplus(v)); }); }  // DeepSeek-V4
+inline row relu_score(row z) { return each(z, [](double v) { return v < 0.0 ? 0.0 : v; }); }  // ReMoE
 inline row identity_score(row z) { return z; }  // GPT-OSS
 inline row temperature(row z, double tau) { return each(z, [=](double v) { return v / tau; }); }
 inline row learned_scale(row z, double f, double c) { return each(z, [=](double v) { return f * c * v; }); }
@@ -164,15 +161,12 @@ inline row pinned_experts(row s, row pinned, double score) {
 // With m the largest new score, o the largest old one, NaN apart: where m > o and |m - o| / max(|m|, |o|) > threshold
 // the old ones become -inf (if both), else the new ones. LLaVA-DyMoE
 inline row group_guidance(row z, row is_new, double threshold, bool both) {
-    const auto best = [&](double sign) {
-        const ids order =
-            best_of(expert_mask(z, each(is_new, [=](double v) { return (v != 0.0) == (sign > 0.0); })), 1);
-        return order.empty() || std::isnan(z[order[0]]) ? -infinity : z[order[0]];
-    };
-    const double m = best(1.0), o = best(-1.0);
+    const row is_old = each(is_new, [](double v) { return v == 0.0 ? 1.0 : 0.0; });
+    const double m = largest_of(without(expert_mask(z, is_new), is_nan));
+    const double o = largest_of(without(expert_mask(z, is_old), is_nan));
     if (is_excluded(m) || is_excluded(o)) return z;
-    const bool clear = m > o && std::abs(m - o) / std::max(std::abs(m), std::abs(o)) > threshold;
-    return clear && !both ? z : expert_mask(z, each(is_new, [=](double v) { return (v != 0.0) == clear; }));
+    if (!(m > o && std::abs(m - o) / std::max(std::abs(m), std::abs(o)) > threshold)) return expert_mask(z, is_old);
+    return both ? expert_mask(z, is_new) : z;
 }
 // The steered experts only; -inf is left out and stays. Multilingual steering
 enum class push { gain, force_in, force_out };
