@@ -179,7 +179,7 @@ inline row steer(row z, row steered, push how, double a) {
         return end + sign * a * (1.0 + std::abs(end));
     });
 }
-// sum over tokens j of A[t][j] s[j], causal: over j <= t. Graph of tokens
+// sum over tokens j of A[t][j] s[j], causal: over j <= t; A is 0 for padding. Graph of tokens
 inline row token_mix(table s, row a, id t, bool causal) {
     row mixed(s[t].size());
     for (id j = 0; j < (causal ? t + 1 : s.size()); ++j) mixed = a[j] == 0.0 ? mixed : plus(mixed, s[j], a[j]);
