@@ -2,13 +2,15 @@
 //
 // T = 512 tokens, K = 8 of E = 64 experts, D = 2048, H = 1024, float: 1.6 GB of weights, larger than the caches. The
 // argument is the number of threads. Operations: 6 T K D H + 2 T D E forward, three times that in training. Every result
-// is checked once: two tokens against a layer on the reference backend.
+// is checked once: two tokens against a layer on the reference backend. `skewed` replays routes that follow Zipf's law, the
+// second argument tenths of its exponent: 0 is uniform, 10 gives the first expert about a fifth of the first choices.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
 #include <memory>
 
 #include "moe/moe.hpp"
+#include "moe/testing/generators.hpp"
 #include "moe/testing/random.hpp"
 #include "support/ratio.hpp"
 
@@ -72,6 +74,34 @@ void forward(benchmark::State& state) {
                                  [&] { p.layer.forward(cpu, p.in(), p.y.view()); });
 }
 
+// The forward pass with the experts of a recorded choice instead of the selector's.
+void skewed(benchmark::State& state) {
+    problem& p = problem::get();
+    const auto threads = static_cast<index_t>(state.range(0));
+    const std::vector<index_t> expert =
+        moe::testing::zipf_choice(tokens, experts, per_token, static_cast<double>(state.range(1)) / 10, 1);
+    std::vector<index_t> offset;
+    for (index_t t = 0; t <= tokens; ++t) offset.push_back(t * per_token);
+    const auto in = [&](index_t count) {
+        moe::batch<float> b = p.in(count);
+        b.replay_offset = std::span(offset).first(std::size_t(count) + 1);
+        b.replay_expert = std::span(expert).first(std::size_t(count * per_token));
+        return b;
+    };
+    moe::cpu cpu{{.threads = threads}};
+    p.layer.forward(cpu, in(tokens), p.y.view());
+    moe::reference reference;
+    if (!close(p.y.view().middle_rows(0, 2), p.layer(reference, in(2)).view())) {
+        state.SkipWithError("differs from the reference");
+        return;
+    }
+    std::vector<index_t> load(std::size_t(experts), 0);
+    for (const index_t e : expert) ++load[std::size_t(e)];
+    state.counters["largest_load"] = *std::max_element(load.begin(), load.end());
+    bench::measure_share_of_peak(state, threads, forward_operations,
+                                 [&] { p.layer.forward(cpu, in(tokens), p.y.view()); });
+}
+
 // Forward with a tape and backward; the gradient accumulates, as over micro-batches.
 void training(benchmark::State& state) {
     problem& p = problem::get();
@@ -101,6 +131,11 @@ void training(benchmark::State& state) {
 }  // namespace
 
 BENCHMARK(forward)->Arg(1)->Arg(2)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+BENCHMARK(skewed)
+    ->ArgsProduct({{1, 2}, {0, 10, 15}})
+    ->UseManualTime()
+    ->Iterations(7)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(training)->Arg(1)->Arg(2)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 
 int main(int argc, char** argv) {

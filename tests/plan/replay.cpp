@@ -169,7 +169,7 @@ TEMPLATE_LIST_TEST_CASE("plans keep the laws of plans, from empty routes to all 
         memory.poison(0xCD);
         const auto plan = moe::kernels_of<typename TestType::backend>::build_plan(
             backend, moe::index_t(offset.size()) - 1, experts, offset, expert, memory);
-        CHECK(moe::testing::plan_laws(plan, offset, expert) == "");
+        CHECK(moe::testing::plan_laws(plan, offset, expert) == moe::testing::no_violations);
         CHECK(plan.experts() == experts);
     };
     check({0}, {}, 3);
@@ -197,10 +197,10 @@ TEST_CASE("the laws of plans find a broken plan") {
     const ids offset = {0, 2, 3};
     const ids expert = {1, 0, 1};
     const auto plan = moe::kernels_of<moe::reference>::build_plan(backend, 2, 2, offset, expert, memory);
-    CHECK(moe::testing::plan_laws(plan, offset, ids{1, -1, 1}) != "");
-    CHECK(moe::testing::plan_laws(plan, offset, ids{0, 1, 1}) != "");
+    CHECK(moe::testing::plan_laws(plan, offset, ids{1, -1, 1}).breaks("conservation"));
+    CHECK(moe::testing::plan_laws(plan, offset, ids{0, 1, 1}).breaks("conservation"));
     auto broken = plan;
     const ids wrong = {0, 1, 1};
     broken.token = wrong;
-    CHECK(moe::testing::plan_laws(broken, offset, expert) != "");
+    CHECK(moe::testing::plan_laws(broken, offset, expert).breaks("conservation"));
 }

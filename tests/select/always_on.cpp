@@ -5,17 +5,6 @@
 #include "moe/select/top_p.hpp"
 #include "select/hand.hpp"
 
-TEMPLATE_LIST_TEST_CASE("always_on keeps the laws of selectors around any selector", "", every_backend) {
-    typename TestType::backend backend;
-    const moe::testing::selector_traits fixed{.expert_order = false};
-    CHECK(moe::testing::selector_laws(backend, moe::always_on{moe::top_k{.k = 2}, {.experts = {4, 1}}}, 5, fixed) == "");
-    CHECK(moe::testing::selector_laws(
-              backend, moe::always_on{moe::top_k{.k = 2}, {.experts = {4, 1}, .hidden = true}}, 5, fixed) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::always_on{moe::top_p{.p = 0.8}, {.experts = {0}}}, 5, fixed) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::always_on{moe::expert_choice{}, {.experts = {0}, .hidden = true}}, 5,
-                                      {.expert_order = false, .batch_coupled = true}) == "");
-}
-
 TEST_CASE("always_on joins its experts with the chosen ones, once") {
     const std::vector<std::vector<double>> keys = {{0.1, 0.9, 0.5, 0.3}, {0.8, 0.1, 0.2, 0.7}};
     CHECK(chosen_by(moe::always_on{moe::top_k{.k = 2}, {.experts = {3, 1}}}, keys).expert ==

@@ -2,12 +2,6 @@
 
 #include "select/hand.hpp"
 
-TEMPLATE_LIST_TEST_CASE("dense keeps the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    CHECK(moe::testing::selector_laws(backend, moe::dense{}, 5) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::dense{}, 1) == "");
-}
-
 TEST_CASE("dense gives every expert its own slot, empty where it is excluded") {
     const double inf = std::numeric_limits<double>::infinity();
     const auto c = chosen_by(moe::dense{}, {{0, -3, 2}, {-inf, std::nan(""), inf}});

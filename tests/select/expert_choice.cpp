@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "moe/testing/selector_laws.hpp"
+#include "moe/testing/choose.hpp"
 #include "support/backends.hpp"
 #include "support/catch.hpp"
 
@@ -24,16 +24,6 @@ ids loads(const moe::testing::chosen& c, moe::index_t experts) {
 }
 
 }  // namespace
-
-TEMPLATE_LIST_TEST_CASE("expert_choice keeps the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    const moe::testing::selector_traits coupled{.batch_coupled = true};
-    CHECK(moe::testing::selector_laws(backend, moe::expert_choice{}, 5, coupled) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::expert_choice{.capacity = 3}, 5, coupled) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::expert_choice{.capacity_factor = 2, .per_sequence = true}, 5,
-                                      coupled) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::expert_choice{}, 1, coupled) == "");
-}
 
 TEMPLATE_TEST_CASE("every expert takes exactly C tokens, the best of its column", "", float, double) {
     const auto keys = moe::testing::random_matrix<TestType>(30, 7, 5);

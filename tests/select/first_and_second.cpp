@@ -33,14 +33,6 @@ moe::testing::chosen many(const moe::first_and_second& selector, const std::vect
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("first_and_second keeps the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    CHECK(moe::testing::selector_laws(backend, moe::first_and_second{}, 5) == "");
-    const moe::testing::selector_traits draws{.monotone = false, .token_order = false, .expert_order = false};
-    CHECK(moe::testing::selector_laws(backend, moe::first_and_second{second_expert::sampling, true}, 5, draws) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::first_and_second{second_expert::random, true}, 5, draws) == "");
-}
-
 TEST_CASE("first_and_second takes the two best outside of training, whatever its policy") {
     for (const auto policy : {second_expert::all, second_expert::sampling, second_expert::random}) {
         CHECK(chosen_by(moe::first_and_second{policy}, {{0.2, 0.5, 0.3}, {0.4, 0.2, 0.4}}).expert == ids{1, 2, 0, 2});

@@ -2,14 +2,6 @@
 
 #include "select/hand.hpp"
 
-TEMPLATE_LIST_TEST_CASE("global_top keeps the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    const moe::testing::selector_traits coupled{.batch_coupled = true};
-    CHECK(moe::testing::selector_laws(backend, moe::global_top{.experts_per_token = 2}, 5, coupled) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::global_top{.keep_ties = true}, 5, coupled) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::global_top{}, 1, coupled) == "");
-}
-
 TEST_CASE("global_top takes exactly K pairs, and ties go to the lower token, then the lower expert") {
     CHECK(chosen_by(moe::global_top{}, {{1, 1, 1}, {1, 1, 1}}).offset == ids{0, 2, 2});
     CHECK(chosen_by(moe::global_top{}, {{1, 1, 1}, {1, 1, 1}}).expert == ids{0, 1});

@@ -3,22 +3,14 @@
 #include "moe/select/top_k.hpp"
 #include "select/hand.hpp"
 
-TEMPLATE_LIST_TEST_CASE("rank_set keeps the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    CHECK(moe::testing::selector_laws(backend, moe::rank_set{{0, 1}}, 5) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::rank_set{{3, 1}}, 5, {.monotone = false}) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::rank_set{{0}}, 1) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::rank_set{}, 3) == "");
-}
-
 TEST_CASE("rank_set takes the experts at its ranks, in its order") {
     CHECK(chosen_by(moe::rank_set{{2, 0}}, {{0.5, 0.3, 0.2}, {0.1, 0.2, 0.7}}).expert == ids{2, 0, 0, 2});
 }
 
 TEST_CASE("rank_set of the first k ranks chooses as top_k") {
     moe::reference backend;
-    for (int kind = 0; kind < 7; ++kind) {
-        const auto keys = moe::testing::law_keys<float>(20, 6, kind);
+    for (int kind = 0; kind < moe::testing::score_kinds; ++kind) {
+        const auto keys = keys_of<float>(moe::testing::score_kind(kind), 20, 6);
         CHECK(moe::testing::choose(backend, moe::rank_set{{0, 1, 2}}, moe::batch<float>{}, keys) ==
               moe::testing::choose(backend, moe::top_k{.k = 3}, moe::batch<float>{}, keys));
     }

@@ -4,20 +4,6 @@
 
 using moe::threshold_statistic;
 
-TEMPLATE_LIST_TEST_CASE("thresholds computed from the keys keep the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    const moe::testing::selector_traits coupled{.token_order = true, .batch_coupled = true};
-    const moe::testing::selector_traits sums{.token_order = false, .expert_order = false, .batch_coupled = true};
-    CHECK(moe::testing::selector_laws(backend, moe::token_threshold{.q = 0.6}, 5) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::token_threshold{}, 1) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::batch_threshold{.q = 0.7}, 5, coupled) == "");
-    CHECK(moe::testing::selector_laws(
-              backend, moe::batch_threshold{.statistic = threshold_statistic::mean_std, .q = 0.5}, 5, sums) == "");
-    CHECK(moe::testing::selector_laws(
-              backend, moe::token_threshold{.statistic = threshold_statistic::mean_std, .q = 0.5}, 5,
-              {.expert_order = false}) == "");
-}
-
 TEST_CASE("a quantile is interpolated between neighbours") {
     // Of 0, 1, 2, 3 the quantile 0.5 is 1.5, 2/3 is 2 and 0.9 is 2.7.
     const std::vector<std::vector<double>> keys = {{2, 0, 3, 1}};

@@ -8,13 +8,6 @@ moe::matrix<moe::index_t> table() { return rows_of<moe::index_t>({{0, 3}, {2, 1}
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("tables keep the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    const moe::testing::selector_traits from_table{.expert_order = false};
-    CHECK(moe::testing::selector_laws(backend, moe::token_table{table()}, 5, from_table) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::label_table{table()}, 5, from_table) == "");
-}
-
 TEST_CASE("a table gives every token the experts of its id, whatever its keys") {
     const ids token_id = {4, 0, 2, 0};
     moe::batch<double> in;

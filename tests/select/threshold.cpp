@@ -3,14 +3,6 @@
 #include "moe/core/parameter.hpp"
 #include "select/hand.hpp"
 
-TEMPLATE_LIST_TEST_CASE("threshold keeps the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    CHECK(moe::testing::selector_laws(backend, moe::threshold{.value = 0.5}, 5) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::threshold{.value = 0.7, .min_experts = 1, .max_experts = 2}, 5) ==
-          "");
-    CHECK(moe::testing::selector_laws(backend, moe::threshold{.inclusive = true}, 1) == "");
-}
-
 TEST_CASE("threshold takes what is above it, best first, and what equals it only if inclusive") {
     const std::vector<std::vector<double>> keys = {{0.5, 0.6, 0.4, 0.9}, {0.1, 0.2, 0.3, 0.5}};
     CHECK(chosen_by(moe::threshold{.value = 0.5}, keys).offset == ids{0, 2, 2});

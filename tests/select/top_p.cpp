@@ -16,16 +16,6 @@ ids taken(const moe::top_p& selector, std::initializer_list<T> keys) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("top_p keeps the laws of selectors", "", every_backend) {
-    typename TestType::backend backend;
-    CHECK(moe::testing::selector_laws(backend, moe::top_p{.p = 0.7}, 6) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::top_p{.p = 1.5, .min_experts = 2, .max_experts = 3}, 6) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::top_p{.p = 0.0, .min_experts = 0}, 6) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::top_p{.p = 0.5}, 1) == "");
-    CHECK(moe::testing::selector_laws(backend, moe::top_p{.p = 0.9, .include_crossing = false, .min_experts = 2}, 6,
-                                      {.monotone = false}) == "");
-}
-
 TEMPLATE_TEST_CASE("top_p takes the smallest set of best experts that reaches p", "", float, double) {
     using T = TestType;
     CHECK(taken<T>({.p = 0.4}, {T(0.5), T(0.3), T(0.2)}) == ids{0});
@@ -63,7 +53,7 @@ TEST_CASE("top_p keeps to its least and largest number of experts") {
 
 TEST_CASE("top_p takes the most experts from the call where the batch has k") {
     moe::reference backend;
-    const moe::matrix<double> keys = moe::testing::law_keys<double>(3, 5, 4);
+    const moe::matrix<double> keys = keys_of<double>(moe::testing::score_kind::uniform, 3, 5);
     moe::batch<double> in;
     in.k = 2;
     CHECK(moe::testing::choose(backend, moe::top_p{.p = 9}, in, keys).offset == ids{0, 2, 4, 6});
@@ -79,7 +69,7 @@ TEST_CASE("top_p goes through all experts once a NaN stands in the sum") {
 
 TEST_CASE("top_p gives masked tokens no slots") {
     moe::reference backend;
-    const moe::matrix<float> keys = moe::testing::law_keys<float>(4, 3, 4);
+    const moe::matrix<float> keys = keys_of<float>(moe::testing::score_kind::uniform, 4, 3);
     const std::uint8_t mask[4] = {1, 0, 1, 0};
     moe::batch<float> in;
     in.mask = mask;

@@ -21,6 +21,7 @@
 #include "moe/core/parameter.hpp"
 #include "moe/core/plan.hpp"
 #include "moe/core/routes.hpp"
+#include "moe/core/traits.hpp"
 
 MOE_BEGIN
 

@@ -37,6 +37,9 @@ struct features_through {
     Step step;
     Gate gate;
 
+    // The logits keep what the gate promises.
+    part_traits traits() const { return traits_of(step) | traits_of(gate); }
+
     features_through(Step s, Gate g) : step(std::move(s)), gate(std::move(g)) {}
 
     index_t features() const { return gate.features(); }

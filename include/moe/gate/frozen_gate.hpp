@@ -26,6 +26,8 @@ struct frozen_gate {
 
     explicit frozen_gate(Gate g) : gate(std::move(g)) {}
 
+    part_traits traits() const { return traits_of(gate); }
+
     index_t features() const { return gate.features(); }
     index_t columns() const { return gate.columns(); }
 

@@ -63,6 +63,13 @@ struct pooled_gate {
         }
     }
 
+    // An expert without a column is excluded.
+    part_traits traits() const {
+        part_traits t = traits_of(gate);
+        t.excludes = t.excludes || std::find(count_.data(), count_.data() + count_.size(), 0) != count_.data() + count_.size();
+        return t;
+    }
+
     index_t features() const { return gate.features(); }
     index_t columns() const { return experts_; }
 

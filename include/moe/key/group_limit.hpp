@@ -31,6 +31,9 @@ struct group_limit {
     index_t best = 2;
     double fill = -std::numeric_limits<double>::infinity();
 
+    // Experts of one group stand or fall together.
+    part_traits traits() const { return {.expert_equivariant = groups == 1, .excludes = excluded(fill) && keep < groups}; }
+
     template <class T>
     void check(const batch<T>&, index_t columns, index_t) const {
         if (groups < 1 || columns % groups != 0) {

@@ -29,6 +29,8 @@ struct keys_only {
 
     explicit keys_only(Step s) : step(std::move(s)) {}
 
+    part_traits traits() const { return traits_of(step); }
+
     template <class T>
     void check(const batch<T>& in, index_t columns, index_t experts) const {
         if constexpr (requires { step.check(in, columns, experts); }) step.check(in, columns, experts);

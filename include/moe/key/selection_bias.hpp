@@ -19,6 +19,7 @@ MOE_BEGIN
 struct selection_bias {
     using role = key_step;
     static constexpr const char* name = "selection_bias";
+    static constexpr bool expert_equivariant = false;
 
     buffer<float> bias;  // [E]
 

@@ -29,6 +29,7 @@ class iterated {
 public:
     using scalar = typename Layer::scalar;
     static constexpr bool causal = Layer::causal;
+    part_traits traits() const { return traits_of(inner); }
 
     struct gradient {
         typename Layer::gradient layer;

@@ -31,6 +31,13 @@ public:
     using gradient = std::tuple<gradient_t<Router>, gradient_t<Experts>, gradient_t<More>...>;
     static constexpr bool causal = detail::is_causal_step<Router>();
 
+    // A layer's output depends on what its router depends on.
+    part_traits traits() const {
+        part_traits t = traits_of(router());
+        t.non_negative = t.sums_to_one = false;
+        return t;
+    }
+
     layer(Router router, Experts experts, More... more)
         : parts_(std::move(router), std::move(experts), std::move(more)...) {
         if constexpr (ok) check_sizes();

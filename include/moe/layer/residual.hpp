@@ -51,6 +51,7 @@ public:
     using scalar = typename Layer::scalar;
     using gradient = typename Layer::gradient;
     static constexpr bool causal = Layer::causal;
+    part_traits traits() const { return traits_of(inner); }
 
     Layer inner;
 

@@ -32,6 +32,13 @@ public:
 
     static constexpr bool causal = (detail::is_causal_step<Steps>() && ...);
 
+    // Of all steps. The weights keep what the last step that wrote them promises of weights like the scores.
+    part_traits traits() const {
+        part_traits t;
+        std::apply([&](const auto&... step) { ((t = behind(t, step)), ...); }, steps_);
+        return t;
+    }
+
     explicit router(Steps... steps) : steps_(std::move(steps)...) {
         if constexpr (ok) check(batch<scalar>{}, true);
     }
@@ -92,6 +99,18 @@ public:
     }
 
 private:
+    template <class Step>
+    static part_traits behind(const part_traits& before, const Step& step) {
+        part_traits t = before | traits_of(step);
+        constexpr bool of_scores = detail::has_role<Step, gate_step> || detail::has_role<Step, score_step>;
+        constexpr bool of_weights = std::is_same_v<detail::written_t<Step, archetype_backend, scalar>, std::span<scalar>>;
+        if (of_scores) return t;
+        const bool promises = detail::has_role<Step, route_step> && of_weights;
+        t.non_negative = before.non_negative && (!promises || t.non_negative);
+        t.sums_to_one = before.non_negative && promises && t.sums_to_one;
+        return t;
+    }
+
     void check(const batch<scalar>& in, bool composing) const {
         if (!composing) detail::check_batch(in, features());
         if (columns() < 1) throw_value("router: experts", "at least 1", std::to_string(columns()));

@@ -26,6 +26,8 @@ struct capacity {
 
     capacity_options options = {};
 
+    part_traits traits() const { return detail::capacity_traits(options); }
+
     template <class T>
     void check(const batch<T>&, index_t, index_t) const {
         detail::check_capacity("capacity", options);

@@ -28,6 +28,8 @@ struct capacity_pass {
     // One expert more than in front of this step.
     index_t experts(index_t before) const { return before + 1; }
 
+    part_traits traits() const { return detail::capacity_traits(options); }
+
     template <class T>
     void check(const batch<T>&, index_t, index_t) const {
         detail::check_capacity("capacity_pass", options);

@@ -23,6 +23,13 @@ struct capacity_reroute {
 
     capacity_options options = {};
 
+    // Among experts of one load the lower takes what does not fit.
+    part_traits traits() const {
+        part_traits t = detail::capacity_traits(options);
+        t.expert_equivariant = false;
+        return t;
+    }
+
     template <class T>
     void check(const batch<T>&, index_t columns, index_t experts) const {
         detail::check_capacity("capacity_reroute", options);

@@ -46,6 +46,17 @@ inline void check_capacity(const char* part, const capacity_options& o) {
     }
 }
 
+// First come, first served under a stated capacity is causal; a share of the tokens, or any other order, looks ahead.
+inline part_traits capacity_traits(const capacity_options& o) {
+    using priority = capacity_priority;
+    const bool blocks = o.scope == capacity_scope::rows;
+    return {.causal = o.count.has_value() && o.priority == priority::order,
+            .batch_coupled = true,
+            .stochastic = o.priority == priority::random,
+            .token_equivariant = !blocks && (o.priority == priority::score || o.priority == priority::token_score),
+            .expert_equivariant = o.priority != priority::random};
+}
+
 struct capacity_result {
     std::span<std::uint8_t> fits;       // [slots] 1 for a live route that fits
     std::span<const index_t> first;     // [scopes+1] cuts the tokens into scopes

@@ -17,6 +17,7 @@ MOE_BEGIN
 struct null_experts {
     using role = route_step;
     static constexpr const char* name = "null_experts";
+    static constexpr bool expert_equivariant = false;
 
     index_t first = 0;  // this expert and all behind it are null
 

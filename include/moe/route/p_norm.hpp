@@ -23,6 +23,8 @@ struct p_norm {
     double p = 2.0;
     double epsilon = 0.0;
 
+    part_traits traits() const { return {.non_negative = true, .sums_to_one = p == 1.0 && epsilon == 0.0}; }
+
     template <class T>
     void check(const batch<T>&, index_t, index_t) const {
         if (!(p >= 1.0 && std::isfinite(p))) throw_value("p_norm.p", "a finite number of at least 1", std::to_string(p));

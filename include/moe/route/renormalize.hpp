@@ -23,6 +23,10 @@ struct renormalize {
     double least = 0.0;        // the smallest divisor
     bool skip_single = false;  // tokens with a single slot keep their weight
 
+    part_traits traits() const {
+        return {.non_negative = true, .sums_to_one = epsilon == 0.0 && least == 0.0 && !skip_single};
+    }
+
     template <class T>
     void check(const batch<T>&, index_t, index_t) const {
         if (!(epsilon >= 0.0)) throw_value("renormalize.epsilon", "at least 0", std::to_string(epsilon));

@@ -18,6 +18,7 @@ MOE_BEGIN
 struct sigmoid_selected {
     using role = route_step;
     static constexpr const char* name = "sigmoid_selected";
+    static constexpr bool non_negative = true;
 
     template <class B, class T>
     void forward(B& b, const routing<T>& s, std::span<T> weight) const {

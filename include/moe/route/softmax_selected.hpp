@@ -21,6 +21,8 @@ MOE_BEGIN
 struct softmax_selected {
     using role = route_step;
     static constexpr const char* name = "softmax_selected";
+    static constexpr bool non_negative = true;
+    static constexpr bool sums_to_one = true;
 
     double temperature = 1.0;
 

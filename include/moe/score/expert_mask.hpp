@@ -23,6 +23,8 @@ MOE_BEGIN
 struct expert_mask {
     using role = score_step;
     static constexpr const char* name = "expert_mask";
+    static constexpr bool expert_equivariant = false;
+    static constexpr bool excludes = true;
 
     matrix<std::uint8_t> allowed;  // [L,E] 0 = forbidden; one row holds for all tokens
 

@@ -22,6 +22,7 @@ MOE_BEGIN
 struct gaussian_noise {
     using role = score_step;
     static constexpr const char* name = "gaussian_noise";
+    static constexpr bool stochastic = true;
 
     double sigma = 1.0;
     const char* stream = "gaussian_noise";

@@ -25,6 +25,8 @@ MOE_BEGIN
 struct group_guidance {
     using role = score_step;
     static constexpr const char* name = "group_guidance";
+    static constexpr bool expert_equivariant = false;
+    static constexpr bool excludes = true;
 
     matrix<std::uint8_t> is_new;  // [1,E]
     double threshold = 0.2;

@@ -23,6 +23,7 @@ MOE_BEGIN
 struct gumbel_noise {
     using role = score_step;
     static constexpr const char* name = "gumbel_noise";
+    static constexpr bool stochastic = true;
 
     double scale = 1.0;
     const char* stream = "gumbel_noise";

@@ -20,6 +20,7 @@ MOE_BEGIN
 struct jitter {
     using role = score_step;
     static constexpr const char* name = "jitter";
+    static constexpr bool stochastic = true;
 
     double epsilon = 0.01;
     const char* stream = "jitter";

@@ -34,6 +34,7 @@ template <class T>
 struct learned_noise {
     using role = score_step;
     static constexpr const char* name = "learned_noise";
+    static constexpr bool stochastic = true;
 
     panels<T> weight;  // [1,E,F]
     double floor;

@@ -19,6 +19,7 @@ template <class T>
 struct logit_bias {
     using role = score_step;
     static constexpr const char* name = "logit_bias";
+    static constexpr bool expert_equivariant = false;
 
     matrix<T> bias;  // [1,E]
 

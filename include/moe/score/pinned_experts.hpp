@@ -23,6 +23,8 @@ MOE_BEGIN
 struct pinned_experts {
     using role = score_step;
     static constexpr const char* name = "pinned_experts";
+    static constexpr bool expert_equivariant = false;
+    static constexpr bool excludes = true;
 
     matrix<std::uint8_t> pinned;  // [L,E] 1 = tokens of the label go here
     double score = 1.0;

@@ -23,6 +23,7 @@ MOE_BEGIN
 struct random_expert_mask {
     using role = score_step;
     static constexpr const char* name = "random_expert_mask";
+    static constexpr bool stochastic = true;
 
     index_t keep = 1;     // experts that keep their scores
     index_t protect = 0;  // the first ones are among them

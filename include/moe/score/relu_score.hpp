@@ -17,6 +17,7 @@ MOE_BEGIN
 struct relu_score {
     using role = score_step;
     static constexpr const char* name = "relu_score";
+    static constexpr bool non_negative = true;
 
     template <class B, class T>
     void forward(B& b, const routing<T>&, matrix_view<T> scores) const {

@@ -38,6 +38,9 @@ struct rms_normalize {
         std::fill(gain.span().begin(), gain.span().end(), T(1));
     }
 
+    // A gain tells experts apart.
+    part_traits traits() const { return {.expert_equivariant = gain.size() == 0}; }
+
     void check(const batch<T>&, index_t columns, index_t) const {
         if (!(epsilon > 0.0 && epsilon < std::numeric_limits<double>::infinity())) {
             throw_value("rms_normalize.epsilon", "a positive finite number", std::to_string(epsilon));

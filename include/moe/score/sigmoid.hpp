@@ -19,6 +19,7 @@ MOE_BEGIN
 struct sigmoid {
     using role = score_step;
     static constexpr const char* name = "sigmoid";
+    static constexpr bool non_negative = true;
 
     template <class B, class T>
     void forward(B& b, const routing<T>&, matrix_view<T> scores) const {

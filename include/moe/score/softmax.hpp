@@ -18,6 +18,8 @@ MOE_BEGIN
 struct softmax {
     using role = score_step;
     static constexpr const char* name = "softmax";
+    static constexpr bool non_negative = true;
+    static constexpr bool sums_to_one = true;
 
     template <class B, class T>
     void forward(B& b, const routing<T>&, matrix_view<T> scores) const {

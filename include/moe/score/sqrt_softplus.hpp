@@ -18,6 +18,7 @@ MOE_BEGIN
 struct sqrt_softplus {
     using role = score_step;
     static constexpr const char* name = "sqrt_softplus";
+    static constexpr bool non_negative = true;
 
     template <class B, class T>
     void forward(B& b, const routing<T>&, matrix_view<T> scores) const {

@@ -31,6 +31,7 @@ enum class steering { gain, force_in, force_out };
 struct steer {
     using role = score_step;
     static constexpr const char* name = "steer";
+    static constexpr bool expert_equivariant = false;
 
     matrix<std::uint8_t> experts;  // [L,E] 1 = steered; one row holds for all tokens
     steering mode = steering::gain;

@@ -45,6 +45,13 @@ struct always_on {
 
     always_on(Selector inner, always_on_options o) : selector(std::move(inner)), options(std::move(o)) {}
 
+    // The given experts are told apart from the others.
+    part_traits traits() const {
+        part_traits t = traits_of(selector);
+        t.expert_equivariant = t.expert_equivariant && options.experts.empty();
+        return t;
+    }
+
     template <class T>
     void check(const batch<T>& in, index_t columns, index_t experts) const {
         const std::vector<index_t>& ids = options.experts;

@@ -29,6 +29,8 @@ struct first_and_second {
     second_expert policy = second_expert::all;
     bool always = false;  // draw outside of training as well
 
+    part_traits traits() const { return {.stochastic = policy != second_expert::all}; }
+
     template <class T>
     void check(const batch<T>& in, index_t columns, index_t) const {
         if (columns < 2) throw_value("first_and_second: experts", "at least 2", std::to_string(columns));

@@ -23,6 +23,7 @@ MOE_BEGIN
 struct product_keys {
     using role = selector_step;
     static constexpr const char* name = "product_keys";
+    static constexpr bool expert_equivariant = false;
 
     index_t k = 1;  // routes per token
 

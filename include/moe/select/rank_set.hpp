@@ -24,6 +24,12 @@ struct rank_set {
 
     std::vector<index_t> ranks;
 
+    // Without a gap from the best on, a better rank is chosen as well.
+    part_traits traits() const {
+        const auto last = std::max_element(ranks.begin(), ranks.end());
+        return {.monotone = last == ranks.end() || static_cast<std::size_t>(*last) + 1 == ranks.size()};
+    }
+
     template <class T>
     void check(const batch<T>&, index_t columns, index_t) const {
         for (std::size_t i = 0; i < ranks.size(); ++i) {

@@ -29,6 +29,8 @@ MOE_BEGIN
 struct sparsemixer {
     using role = selector_step;
     static constexpr const char* name = "sparsemixer";
+    static constexpr bool stochastic = true;
+    static constexpr bool surrogate_gradient = true;
 
     index_t k = 2;
     double epsilon = 0.01;

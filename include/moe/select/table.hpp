@@ -24,6 +24,7 @@ template <unsigned Need>
 struct table_selector {
     using role = selector_step;
     static constexpr const char* name = Need == needs_token_id ? "token_table" : "label_table";
+    static constexpr bool expert_equivariant = false;
     static constexpr unsigned needs = Need;
 
     matrix<index_t> experts_of;  // [ids, K]

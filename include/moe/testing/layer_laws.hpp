@@ -1,8 +1,8 @@
 // testing/layer_laws: what every layer must keep, whatever its parts
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each law returns an empty string or one sentence that says what was broken; it needs no test framework. `make_backend`
-// gives a fresh backend object; outputs and scratch are poisoned before every call.
+// Each returns an empty string or one sentence that says what was broken. Outputs and scratch are poisoned before every
+// call. These are for one batch at hand; testing/laws.hpp makes its own inputs and shrinks what fails.
 #pragma once
 
 #include <cstring>

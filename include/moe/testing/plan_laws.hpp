@@ -1,50 +1,109 @@
-// testing/plan_laws: what every plan must be
+// testing/plan_laws: what every plan must be, for the routes it was built from
 // SPDX-License-Identifier: Apache-2.0
 //
-// `plan_laws(plan, offset, expert)` compares a plan with the routes it was built from; it returns an empty string or one
-// sentence that says what was broken, and needs no test framework.
+//     plan_laws(plan, offset, expert)     one plan at hand
+//     plan_laws(backend)                  the plans that a backend builds, on many routes; the failing ones shrunk
+//
+// conservation   every live slot has exactly one row, with its token, among the rows of its expert, and no row is more
+// stability      an expert's rows stand in slot order, a token's rows in ascending order
 #pragma once
 
-#include <string>
-
-#include "moe/core/plan.hpp"
+#include "moe/backend/kernels.hpp"
+#include "moe/testing/generators.hpp"
+#include "moe/testing/search.hpp"
 
 MOE_BEGIN
 namespace testing {
 
-// Offsets rise; every live slot has exactly one row, in the range of its expert, with its token; rows of an expert stand
-// in slot order; the inverse map lists a token's rows in ascending order.
-inline std::string plan_laws(const plan_view& p, std::span<const index_t> offset, std::span<const index_t> expert) {
+namespace detail {
+
+inline std::string unstable_plan(const plan_view& p) {
+    for (index_t e = 0; e < p.experts(); ++e) {
+        for (index_t r = p.begin(e) + 1; r < p.end(e); ++r) {
+            if (p.slot[std::size_t(r)] > p.slot[std::size_t(r) - 1]) continue;
+            return "the rows of expert " + std::to_string(e) + " are not in slot order";
+        }
+    }
+    for (index_t t = 0; t < p.tokens; ++t) {
+        for (index_t i = p.token_offset[std::size_t(t)] + 1; i < p.token_offset[std::size_t(t) + 1]; ++i) {
+            if (p.token_row[std::size_t(i) - 1] < p.token_row[std::size_t(i)]) continue;
+            return "the rows of token " + std::to_string(t) + " do not rise";
+        }
+    }
+    return "";
+}
+
+inline std::string lost_slot(const plan_view& p, index_t t, index_t s, index_t e) {
+    const std::string slot = "slot " + std::to_string(s);
+    const index_t r = p.row[std::size_t(s)];
+    if ((e < 0) != (r < 0)) return slot + (e < 0 ? " is dead and has a row" : " is live and has no row");
+    if (e < 0) return "";
+    if (e >= p.experts()) return slot + " has an expert that the plan lacks";
+    if (r < p.begin(e) || r >= p.end(e))
+        return "the row of " + slot + " is not among those of expert " + std::to_string(e);
+    if (p.slot[std::size_t(r)] != s) return "the row of " + slot + " names another slot";
+    if (p.token[std::size_t(r)] != t) return "the row of " + slot + " names another token";
+    return "";
+}
+
+inline std::string leaking_plan(const plan_view& p, std::span<const index_t> offset, std::span<const index_t> expert) {
     if (p.tokens != index_t(offset.size()) - 1) return "the plan has another number of tokens";
     if (p.first_row() != 0) return "rows do not start at 0";
     for (index_t e = 0; e < p.experts(); ++e) {
-        if (p.count(e) < 0) return "offsets fall";
-        for (index_t r = p.begin(e) + 1; r < p.end(e); ++r) {
-            if (p.slot[std::size_t(r)] <= p.slot[std::size_t(r) - 1]) return "an expert's rows are not in slot order";
-        }
+        if (p.count(e) < 0) return "the offsets of experts fall";
     }
     index_t live = 0;
     for (index_t t = 0; t < p.tokens; ++t) {
         index_t rows = 0;
         for (index_t s = offset[std::size_t(t)]; s < offset[std::size_t(t) + 1]; ++s) {
             const index_t e = expert[std::size_t(s)];
-            const index_t r = p.row[std::size_t(s)];
-            if ((e < 0) != (r < 0)) return std::string("slot ") + std::to_string(s) + " and its row disagree";
-            if (e < 0) continue;
-            if (r < p.begin(e) || r >= p.end(e)) return std::string("slot ") + std::to_string(s) + " stands with another expert";
-            if (p.slot[std::size_t(r)] != s || p.token[std::size_t(r)] != t) return "a row has another slot or token";
-            ++rows;
+            const std::string found = lost_slot(p, t, s, e);
+            if (!found.empty()) return found;
+            rows += e < 0 ? 0 : 1;
         }
         const index_t first = p.token_offset[std::size_t(t)];
-        if (p.token_offset[std::size_t(t) + 1] - first != rows) return "a token has another number of rows";
+        if (p.token_offset[std::size_t(t) + 1] - first != rows)
+            return "token " + std::to_string(t) + " has another number of rows";
         for (index_t i = first; i < first + rows; ++i) {
-            const index_t r = p.token_row[std::size_t(i)];
-            if (p.token[std::size_t(r)] != t) return "token_row names a row of another token";
-            if (i > first && p.token_row[std::size_t(i) - 1] >= r) return "a token's rows do not rise";
+            if (p.token[std::size_t(p.token_row[std::size_t(i)])] != t) return "token_row names a row of another token";
         }
         live += rows;
     }
     return live == p.rows() ? "" : "the plan has rows without a route";
+}
+
+}  // namespace detail
+
+inline report plan_laws(const plan_view& plan, std::span<const index_t> offset, std::span<const index_t> expert) {
+    report found{"the plan", {}};
+    const std::string routes =
+        "offset = " + detail::list_text(offset) + ";\nexpert = " + detail::list_text(expert) + ";";
+    const std::string leak = detail::leaking_plan(plan, offset, expert);
+    if (!leak.empty()) found.violations.push_back({"conservation", leak, routes, 0});
+    const std::string unstable = leak.empty() ? detail::unstable_plan(plan) : "";
+    if (!unstable.empty()) found.violations.push_back({"stability", unstable, routes, 0});
+    return found;
+}
+
+template <class B>
+report plan_laws(B& b, std::uint64_t seed = 1) {
+    const auto built = [&b](const sample& s, const auto& fault) {
+        arena memory;
+        memory.take<char>(std::size_t{1} << 15);
+        memory.reset();
+        memory.poison(0xCD);
+        std::vector<index_t> offset;
+        for (index_t t = 0; t <= s.tokens; ++t) offset.push_back(t * s.slots);
+        return fault(kernels_of<B>::build_plan(b, s.tokens, s.experts, offset, s.expert, memory), offset, s.expert);
+    };
+    const std::vector<law> laws{
+        {"conservation", [built](const sample& s) { return built(s, detail::leaking_plan); }},
+        {"stability", [built](const sample& s) {
+             return built(s, [](const plan_view& p, const auto& offset, const auto& expert) {
+                 return detail::leaking_plan(p, offset, expert).empty() ? detail::unstable_plan(p) : "";
+             });
+         }}};
+    return search("the backend's plan", laws, samples_of({.experts = 5, .slots = 3}, seed), {"", ""});
 }
 
 }  // namespace testing

@@ -25,6 +25,7 @@ enum class load_threshold { others, kth };
 
 struct load_cv2 {
     static constexpr const char* name = "load_cv2";
+    static constexpr bool stochastic = true;
 
     double coefficient = 1.0;
     index_t k = 1;
