@@ -145,6 +145,7 @@ struct kernels<reference_tag> {
         for (index_t r = 0; r < rows; ++r) p.token_row[i(p.token_offset[i(p.token[i(r)])]++)] = r;
         for (index_t t = tokens; t > 0; --t) p.token_offset[i(t)] = p.token_offset[i(t) - 1];
         p.token_offset[0] = 0;
+        if (p.row_begin.data() != p.offset.data()) std::copy(p.offset.begin(), p.offset.end(), p.row_begin.begin());
         return p.view(tokens);
     }
 
@@ -200,6 +201,15 @@ struct kernels<reference_tag> {
         kernels_of<B>::for_rows(b, to.rows, [=](index_t i) {
             for (index_t j = 0; j < to.cols; ++j) to(i, j) += from(i, j);
         });
+    }
+
+    template <class B, class T>
+    static void copy_in(B&, input_span<T> from, std::span<T> to) {
+        std::copy(from.begin(), from.end(), to.begin());
+    }
+    template <class B, class T>
+    static void copy_out(B&, input_span<T> from, std::span<T> to) {
+        std::copy(from.begin(), from.end(), to.begin());
     }
 
 private:

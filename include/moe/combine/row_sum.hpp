@@ -14,6 +14,7 @@ MOE_BEGIN
 
 struct row_sum {
     using role = combine_part;
+    static constexpr bool any_memory = true;
 
     index_t outputs(index_t bank_outputs) const { return bank_outputs; }
 

@@ -16,6 +16,7 @@ MOE_BEGIN
 struct weighted_sum {
     using role = combine_part;
     static constexpr bool applies_weight = true;
+    static constexpr bool any_memory = true;
 
     index_t outputs(index_t bank_outputs) const { return bank_outputs; }
 

@@ -3,6 +3,8 @@
 //
 // An arena keeps its chunks: the same sequence of takes allocates nothing the second time. Taken memory is not
 // initialised. A frame gives back what was taken since it was opened. One thread uses an arena at a time.
+// Elements that kernels see come from the arena's memory space; what only the host sees (records, a plan's offsets)
+// from host memory, which is the same where the host reads the space.
 #pragma once
 
 #include <vector>
@@ -16,19 +18,38 @@ public:
     struct mark {
         std::size_t chunk = 0;
         std::size_t used = 0;
+        std::size_t host_chunk = 0;
+        std::size_t host_used = 0;
     };
 
-    arena() = default;
+    explicit arena(const memory_space& space = host_space) : elements_{&space} {}
     arena(const arena&) = delete;
     arena& operator=(const arena&) = delete;
     arena(arena&&) noexcept = default;
     arena& operator=(arena&&) noexcept = default;
 
+    const memory_space& space() const { return *elements_.space; }
+
+    // Gives everything back and continues in this space.
+    void restart(const memory_space& space) {
+        reset();
+        if (elements_.space != &space) elements_ = {&space};
+    }
+
     template <class T>
     std::span<T> take(std::size_t count) {
         static_assert(std::is_trivially_destructible_v<T>, "moe::arena: nothing taken from an arena is destroyed");
         if (count > static_cast<std::size_t>(-1) / (2 * sizeof(T))) throw std::bad_alloc();
-        return {static_cast<T*>(take_bytes(count * sizeof(T))), count};
+        return {static_cast<T*>(elements_.take(count * sizeof(T))), count};
+    }
+
+    // Memory that the host reads and writes, whatever the space.
+    template <class T>
+    std::span<T> take_on_host(std::size_t count) {
+        static_assert(std::is_trivially_destructible_v<T>, "moe::arena: nothing taken from an arena is destroyed");
+        if (space().host_readable) return take<T>(count);
+        if (count > static_cast<std::size_t>(-1) / (2 * sizeof(T))) throw std::bad_alloc();
+        return {static_cast<T*>(on_host_.take(count * sizeof(T))), count};
     }
 
     // Rows start at multiples of 64 bytes.
@@ -41,49 +62,65 @@ public:
 
     template <class T>
     T* create(const T& value) {
-        return ::new (static_cast<void*>(take<T>(1).data())) T(value);
+        return ::new (static_cast<void*>(take_on_host<T>(1).data())) T(value);
     }
 
-    mark position() const { return here_; }
-    void release(mark m) { here_ = m; }
-    void reset() { here_ = {}; }
-
-    std::size_t capacity() const {
-        std::size_t total = 0;
-        for (const auto& c : chunks_) total += c.size();
-        return total;
+    mark position() const { return {elements_.chunk, elements_.used, on_host_.chunk, on_host_.used}; }
+    void release(mark m) {
+        elements_.chunk = m.chunk;
+        elements_.used = m.used;
+        on_host_.chunk = m.host_chunk;
+        on_host_.used = m.host_used;
     }
+    void reset() { release({}); }
+
+    std::size_t capacity() const { return elements_.capacity() + on_host_.capacity(); }
 
     // Overwrites everything that is not taken: tests use it to show that nothing reads memory it did not write.
     void poison(unsigned char byte) {
-        for (std::size_t c = here_.chunk; c < chunks_.size(); ++c) {
-            const std::size_t from = c == here_.chunk ? here_.used : 0;
-            std::memset(chunks_[c].data() + from, byte, chunks_[c].size() - from);
-        }
+        elements_.poison(byte);
+        on_host_.poison(byte);
     }
 
 private:
     static constexpr std::size_t smallest_chunk = std::size_t{1} << 16;
 
-    void* take_bytes(std::size_t bytes) {
-        const std::size_t size = (bytes + storage_alignment - 1) / storage_alignment * storage_alignment;
-        while (here_.chunk < chunks_.size() && chunks_[here_.chunk].size() - here_.used < size) {
-            ++here_.chunk;
-            here_.used = 0;
+    struct stack {
+        const memory_space* space;
+        std::vector<buffer<unsigned char>> chunks{};
+        std::size_t chunk = 0;  // the one that is taken from
+        std::size_t used = 0;   // bytes of it
+
+        void* take(std::size_t bytes) {
+            const std::size_t size = (bytes + storage_alignment - 1) / storage_alignment * storage_alignment;
+            while (chunk < chunks.size() && chunks[chunk].size() - used < size) {
+                ++chunk;
+                used = 0;
+            }
+            if (chunk == chunks.size()) {
+                chunks.emplace_back(std::max({size, smallest_chunk, capacity()}), *space);
+            }
+            void* p = chunks[chunk].data() + used;
+            used += size;
+            return p;
         }
-        if (here_.chunk == chunks_.size()) grow(size);
-        void* p = chunks_[here_.chunk].data() + here_.used;
-        here_.used += size;
-        return p;
-    }
 
-    void grow(std::size_t size) {
-        const std::size_t doubled = std::max(smallest_chunk, capacity());
-        chunks_.emplace_back(std::max(size, doubled));
-    }
+        std::size_t capacity() const {
+            std::size_t total = 0;
+            for (const auto& c : chunks) total += c.size();
+            return total;
+        }
 
-    std::vector<buffer<unsigned char>> chunks_;
-    mark here_;
+        void poison(unsigned char byte) {
+            for (std::size_t c = chunk; c < chunks.size(); ++c) {
+                const std::size_t from = c == chunk ? used : 0;
+                space->fill(chunks[c].data() + from, byte, chunks[c].size() - from);
+            }
+        }
+    };
+
+    stack elements_;
+    stack on_host_{&host_space};
 };
 
 // Gives back at the end of a scope what the scope took.

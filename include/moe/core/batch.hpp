@@ -3,7 +3,8 @@
 //
 // All members are views, all but x are optional. A step that needs one of them says so (`needs`), and the router checks
 // that it is there and has the right length before any work. What a tape records are these views: x, mask, labels and
-// the rest must outlive `backward`.
+// the rest must outlive `backward`. They lie in the memory of the backend of the call, but for `sequence` and the
+// recorded choice, which are read to be checked and always lie in the host's.
 #pragma once
 
 #include "moe/core/view.hpp"
@@ -31,7 +32,7 @@ struct batch {
     bool causal = false;                      // refuse steps that let a token see later ones
 
     index_t tokens() const { return x.rows; }
-    bool live(index_t token) const { return mask.empty() || mask[static_cast<std::size_t>(token)] != 0; }
+    MOE_FN bool live(index_t token) const { return mask.empty() || mask[static_cast<std::size_t>(token)] != 0; }
 
     index_t sequences() const { return sequence.empty() ? 1 : static_cast<index_t>(sequence.size()) - 1; }
     index_t sequence_begin(index_t s) const { return sequence.empty() ? 0 : sequence[static_cast<std::size_t>(s)]; }

@@ -27,13 +27,13 @@ struct capacity_rule {
     bool per_choice = false;
 };
 
-inline double rounded(double value, rounding how) {
+MOE_FN inline double rounded(double value, rounding how) {
     if (how == rounding::down) return std::floor(value);
     return how == rounding::up ? std::ceil(value) : std::nearbyint(value);
 }
 
-inline index_t expert_capacity(const capacity_rule& rule, index_t tokens, std::int64_t routes, index_t experts) {
-    if (rule.count) return std::clamp<index_t>(*rule.count, 0, tokens);
+MOE_FN inline index_t expert_capacity(const capacity_rule& rule, index_t tokens, std::int64_t routes, index_t experts) {
+    if (rule.count) return *rule.count < tokens ? (*rule.count < 0 ? 0 : *rule.count) : tokens;
     if (tokens == 0) return 0;
     const double n = tokens;
     const double all = static_cast<double>(routes);
@@ -44,8 +44,9 @@ inline index_t expert_capacity(const capacity_rule& rule, index_t tokens, std::i
     } else if (routes > 0) {
         wanted = rounded(rule.factor * all / experts, rule.round);
     }
-    const double aligned = std::ceil(std::max(wanted, static_cast<double>(rule.least)) / rule.multiple) * rule.multiple;
-    return static_cast<index_t>(std::min(aligned, n));
+    const double least = static_cast<double>(rule.least);
+    const double aligned = std::ceil((wanted < least ? least : wanted) / rule.multiple) * rule.multiple;
+    return static_cast<index_t>(n < aligned ? n : aligned);
 }
 
 namespace detail {

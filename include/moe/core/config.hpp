@@ -56,11 +56,18 @@
     }           \
     }
 
-// Marks the call operator of a row program, which a device backend runs as a kernel.
+// MOE_FN marks functions that a device backend runs in its kernels, MOE_ROW a lambda that is a row program:
+// `[=] MOE_ROW(index_t t) { ... }`. Such a lambda has no init captures, does not capture `this`, and stands in a public
+// function or a free one: nvcc, which needs --extended-lambda for it, asks for that.
 #if defined(__CUDACC__)
 #define MOE_FN __host__ __device__
 #else
 #define MOE_FN
+#endif
+#if defined(__CUDACC_EXTENDED_LAMBDA__)
+#define MOE_ROW __host__ __device__
+#else
+#define MOE_ROW
 #endif
 
 MOE_BEGIN

@@ -11,8 +11,8 @@ namespace detail {
 
 // Uniform in +-1/sqrt(K), the usual start of a linear map with K inputs. A pure function of seed and name, the same for
 // every scalar type up to rounding.
-template <class T, class S>
-void draw_uniform(panels<T, S>& w, std::uint64_t seed, std::string_view name) {
+template <class T>
+void draw_uniform(panels<T>& w, std::uint64_t seed, std::string_view name) {
     if (w.inputs() == 0) return;
     const random_stream random(seed, stream_id(name));
     const double bound = 1.0 / std::sqrt(static_cast<double>(w.inputs()));

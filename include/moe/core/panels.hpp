@@ -15,16 +15,36 @@
 
 MOE_BEGIN
 
-template <class T, class Space = host_memory>
+// Panels as kernels and row programs see them.
+template <class T>
+struct panels_view {
+    static constexpr index_t width = static_cast<index_t>(256 / sizeof(T));
+
+    T* data = nullptr;
+    index_t groups = 0;
+    index_t outputs = 0;
+    index_t inputs = 0;
+
+    MOE_FN index_t panel_count() const { return (outputs + width - 1) / width; }
+    // The first weight of panel p of group g, [K][width].
+    MOE_FN T* panel(index_t g, index_t p) const {
+        return data + (std::ptrdiff_t(g) * panel_count() + p) * inputs * width;
+    }
+    MOE_FN T& operator()(index_t g, index_t n, index_t k) const {
+        return panel(g, n / width)[std::ptrdiff_t(k) * width + n % width];
+    }
+};
+
+template <class T>
 class panels {
 public:
     using value_type = T;
-    static constexpr index_t width = static_cast<index_t>(256 / sizeof(T));
+    static constexpr index_t width = panels_view<T>::width;
 
     panels() = default;
     panels(index_t groups, index_t outputs, index_t inputs) : groups_(groups), outputs_(outputs), inputs_(inputs) {
         if (groups < 0 || outputs < 0 || inputs < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
-        storage_ = buffer<T, Space>(static_cast<std::size_t>(groups) * group_size());
+        storage_ = buffer<T>(static_cast<std::size_t>(groups) * group_size());
     }
 
     index_t groups() const { return groups_; }
@@ -59,6 +79,13 @@ public:
         }
     }
 
+    panels_view<T> view() { return {storage_.data(), groups_, outputs_, inputs_}; }
+    panels_view<const T> view() const { return {storage_.data(), groups_, outputs_, inputs_}; }
+
+    const memory_space& space() const { return storage_.space(); }
+    void move_to(const memory_space& to) { storage_.move_to(to); }
+    void clear() { storage_.clear(); }
+
     // All elements as stored, padding included.
     std::span<T> span() { return storage_.span(); }
     std::span<const T> span() const { return storage_.span(); }
@@ -74,12 +101,13 @@ private:
         if (g < 0 || g >= groups_) {
             throw_value("expert", std::string("0 to ") + std::to_string(groups_ - 1), std::to_string(g));
         }
+        detail::require_host("weights", space());
     }
 
     index_t groups_ = 0;
     index_t outputs_ = 0;
     index_t inputs_ = 0;
-    buffer<T, Space> storage_;
+    buffer<T> storage_;
 };
 
 MOE_END

@@ -40,12 +40,12 @@ template <class C>
 auto flat(C& values) {
     return std::span(values.data(), values.size());
 }
-template <class T, class S>
-std::span<T> flat(panels<T, S>& p) {
+template <class T>
+std::span<T> flat(panels<T>& p) {
     return p.span();
 }
-template <class T, class S>
-std::span<const T> flat(const panels<T, S>& p) {
+template <class T>
+std::span<const T> flat(const panels<T>& p) {
     return p.span();
 }
 
@@ -99,6 +99,48 @@ void visit_state(V&& v, Part& part) {
     if constexpr (has_state<value>) value::state(named_visitor<std::remove_reference_t<V>>{v, {}}, part);
 }
 
+namespace detail {
+
+// A tensor that may live in any memory space; others (scalars, arrays) stand where the part itself stands.
+template <class Tensor>
+concept has_space = requires(Tensor& t, const memory_space& to) { t.space(), t.move_to(to), t.clear(); };
+
+// Throws if a tensor is out of reach for a backend with this memory.
+template <class Tensor>
+void require_space(const char* model, const parameter_name& name, const Tensor& tensor, const memory_space& space) {
+    const auto refuse = [&](const char* got) {
+        throw_value(model + name.text(),
+                    "memory of the backend of this call; moe::copy_to(backend, model) brings it there", got);
+    };
+    if constexpr (has_space<std::remove_const_t<Tensor>>) {
+        const bool fits = &tensor.space() == &space || (space.host_readable && tensor.space().host_readable);
+        if (!fits && flat(tensor).size() != 0) refuse("a tensor in other memory");
+    } else if (!space.host_readable) {
+        refuse("numbers inside of the part, which stay with the host");
+    }
+}
+
+}  // namespace detail
+
+// The same model (a layer, a part, a matrix) with its parameters and state in the memory of this backend: once before
+// training on a device, and back with moe::reference{} to look at the result. Gradients made from the copy lie beside
+// it. Throws for parts whose parameters are plain members.
+template <class B, class Model>
+Model copy_to(const B&, Model model) {
+    const memory_space& space = space_of<typename B::memory>;
+    if constexpr (detail::has_space<Model>) {
+        model.move_to(space);
+    } else {
+        const auto move = [&](const parameter_name& name, auto& tensor) {
+            if constexpr (detail::has_space<std::remove_reference_t<decltype(tensor)>>) tensor.move_to(space);
+            else detail::require_space("", name, tensor, space);
+        };
+        visit_parameters(move, model);
+        visit_state(move, model);
+    }
+    return model;
+}
+
 // The gradient of a part that has no parameters.
 struct no_gradient {};
 
@@ -107,11 +149,14 @@ namespace detail {
 struct set_to_zero {
     template <class... P>
     void operator()(const parameter_name&, P&... tensors) const {
-        (clear(flat(tensors)), ...);
+        (clear(tensors), ...);
     }
-    template <class T>
-    static void clear(std::span<T> values) {
-        std::fill(values.begin(), values.end(), T(0));
+
+private:
+    template <class P>
+    static void clear(P& tensor) {
+        if constexpr (has_space<P>) tensor.clear();
+        else for (auto& v : flat(tensor)) v = 0;
     }
 };
 

@@ -13,6 +13,9 @@
 //             forward(B&, const routing<T>&, std::span<T> weight)           in place
 //             forward(B&, const routing<T>&, routes_view<T>)                in place, may move routes
 //
+// A part that touches the backend's memory in verbs and row programs only says `static constexpr bool any_memory =
+// true` and runs on every backend; others run where the host reads that memory.
+//
 //   backward(B&, const routing<T>& before, const routing<T>& after, adjoint<T>& d [, const Saved&] [, gradient&])
 #pragma once
 
@@ -159,6 +162,14 @@ void call_backward(const Part& part, const Saved& saved, Gradient& gradient, Arg
         if constexpr (learns || takes_none) require_backward(part, args..., gradient);
         else require_backward(part, args...);
     }
+}
+
+// Whether a part leaves the backend's memory to verbs and row programs: `static constexpr bool any_memory = true`. A
+// plain loop over it runs on backends only whose memory the host reads.
+template <class Part>
+constexpr bool runs_in_any_memory() {
+    if constexpr (requires { Part::any_memory; }) return Part::any_memory;
+    else return false;
 }
 
 template <class Step>

@@ -39,8 +39,8 @@ struct routes {
     index_t per_token = 0;            // K where every token has K slots, else 0
 
     index_t slots() const { return static_cast<index_t>(expert.size()); }
-    index_t begin(index_t token) const { return offset[static_cast<std::size_t>(token)]; }
-    index_t end(index_t token) const { return offset[static_cast<std::size_t>(token) + 1]; }
+    MOE_FN index_t begin(index_t token) const { return offset[static_cast<std::size_t>(token)]; }
+    MOE_FN index_t end(index_t token) const { return offset[static_cast<std::size_t>(token) + 1]; }
     matrix_view<const index_t> expert_matrix() const { return {expert.data(), rows(), per_token}; }
     matrix_view<const T> weight_matrix() const { return {weight.data(), rows(), per_token}; }
 

@@ -38,8 +38,9 @@ public:
     }
 
     // For layers: `begin` forgets the last record; `keep` holds a new one; `take` hands it to backward, once.
-    const batch<T>& begin(const batch<T>& in) {
-        memory_.reset();
+    // `space` is where the backend of this forward has its memory.
+    const batch<T>& begin(const batch<T>& in, const memory_space& space = host_space) {
+        memory_.restart(space);
         routing_ = nullptr;
         record_ = nullptr;
         d = {};

@@ -40,12 +40,12 @@ struct tensor_shape {
     friend bool operator==(const tensor_shape&, const tensor_shape&) = default;
 };
 
-template <class T, class S>
-tensor_shape shape_of(const panels<T, S>& p) {
+template <class T>
+tensor_shape shape_of(const panels<T>& p) {
     return {{p.groups(), p.outputs(), p.inputs()}, 3};
 }
-template <class T, class S>
-tensor_shape shape_of(const matrix<T, S>& m) {
+template <class T>
+tensor_shape shape_of(const matrix<T>& m) {
     return {{m.rows(), m.cols(), 0}, 2};
 }
 template <class T>
@@ -71,19 +71,37 @@ void set_tensor(Tensor& tensor, const T* in) {
     const auto values = flat(tensor);
     std::copy(in, in + values.size(), values.begin());
 }
-template <class T, class S>
-void read_tensor(const panels<T, S>& p, T* out) {
+template <class T>
+void read_tensor(const panels<T>& p, T* out) {
     const std::size_t size = std::size_t(p.outputs()) * std::size_t(p.inputs());
     for (index_t g = 0; g < p.groups(); ++g) {
         p.read(g, matrix_view<T>{out + std::size_t(g) * size, p.outputs(), p.inputs()});
     }
 }
-template <class T, class S>
-void set_tensor(panels<T, S>& p, const T* in) {
+template <class T>
+void set_tensor(panels<T>& p, const T* in) {
     const std::size_t size = std::size_t(p.outputs()) * std::size_t(p.inputs());
     for (index_t g = 0; g < p.groups(); ++g) {
         p.assign(g, matrix_view<const T>{in + std::size_t(g) * size, p.outputs(), p.inputs()});
     }
+}
+
+// Calls f with the tensor, or with a copy where the host reads it.
+template <class Tensor, class F>
+void look(const Tensor& tensor, const F& f) {
+    if constexpr (has_space<Tensor>) {
+        if (!tensor.space().host_readable) {
+            Tensor copy = tensor;
+            copy.move_to(host_space);
+            return f(copy);
+        }
+    }
+    f(tensor);
+}
+template <class Tensor, class F>
+void change(Tensor& tensor, const F& f) {
+    if constexpr (has_space<Tensor>) on_host(tensor, f);
+    else f(tensor);
 }
 
 }  // namespace detail
@@ -95,10 +113,12 @@ public:
         using T = typename decltype(flat(tensor))::value_type;
         type_ = scalar_type_of<T>();
         read_ = [](const void* object, void* out) {
-            detail::read_tensor(*static_cast<const Tensor*>(object), static_cast<T*>(out));
+            detail::look(*static_cast<const Tensor*>(object),
+                         [out](const Tensor& t) { detail::read_tensor(t, static_cast<T*>(out)); });
         };
         set_ = [](void* object, const void* in) {
-            detail::set_tensor(*static_cast<Tensor*>(object), static_cast<const T*>(in));
+            detail::change(*static_cast<Tensor*>(object),
+                           [in](Tensor& t) { detail::set_tensor(t, static_cast<const T*>(in)); });
         };
     }
 

@@ -48,6 +48,7 @@ class ffn_bank {
 public:
     using role = experts_part;
     using scalar = T;
+    static constexpr bool any_memory = true;
 
     panels<T> gate;                           // [E,H,D] gated kinds only
     panels<T> up;                             // [E,H,D]

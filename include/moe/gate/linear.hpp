@@ -32,11 +32,38 @@ struct linear_gate_options {
 
 enum class gate_math { model, float_score, upcast };
 
+namespace detail {
+
+// A panel's logits of one token at a time, inputs in ascending order.
+template <class B, class T>
+void multiply_wide(B& b, matrix_view<const T> x, const panels_view<const T>& weight, matrix_view<const T> bias,
+                   matrix_view<T> logits) {
+    kernels_of<B>::for_rows(b, logits.rows, [=] MOE_ROW(index_t t) {
+        constexpr index_t width = panels_view<T>::width;
+        for (index_t p = 0; p < weight.panel_count(); ++p) {
+            const T* w = weight.panel(0, p);
+            double sum[std::size_t(width)] = {};
+            for (index_t k = 0; k < x.cols; ++k, w += width) {
+                const double input = static_cast<double>(x(t, k));
+                for (index_t n = 0; n < width; ++n) sum[n] += input * static_cast<double>(w[n]);
+            }
+            for (index_t n = 0; n < width && p * width + n < logits.cols; ++n) {
+                const index_t e = p * width + n;
+                const double offset = bias.data == nullptr ? 0.0 : static_cast<double>(bias(0, e));
+                logits(t, e) = static_cast<T>(sum[n] + offset);
+            }
+        }
+    });
+}
+
+}  // namespace detail
+
 template <class T, gate_math Math = gate_math::model>
 struct linear_gate {
     using role = gate_step;
     using scalar = T;
     static constexpr const char* name = "linear_gate";
+    static constexpr bool any_memory = true;
 
     panels<T> weight;  // [1,E,F]
     matrix<T> bias;    // [1,E], or empty
@@ -55,7 +82,7 @@ struct linear_gate {
     template <class B>
     void forward(B& b, const routing<T>& s, matrix_view<T> logits) const {
         if constexpr (Math == gate_math::upcast && sizeof(T) < sizeof(double)) {
-            multiply_wide(b, s.in().features, logits);
+            detail::multiply_wide(b, s.in().features, weight.view(), bias.view(), logits);
         } else {
             const index_t all[2] = {0, s.tokens()};
             kernels_of<B>::grouped_linear(b, {all, {}}, s.in().features, weight, bias, logits);
@@ -82,28 +109,6 @@ struct linear_gate {
     static void parameters(V&& v, P&... p) {
         v("weight", p.weight...);
         v("bias", p.bias...);
-    }
-
-private:
-    // A panel's logits of one token at a time, inputs in ascending order.
-    template <class B>
-    void multiply_wide(B& b, matrix_view<const T> x, matrix_view<T> logits) const {
-        kernels_of<B>::for_rows(b, logits.rows, [=, this](index_t t) {
-            constexpr index_t width = panels<T>::width;
-            for (index_t p = 0; p < weight.panel_count(); ++p) {
-                const T* w = weight.panel(0, p);
-                double sum[std::size_t(width)] = {};
-                for (index_t k = 0; k < x.cols; ++k, w += width) {
-                    const double input = static_cast<double>(x(t, k));
-                    for (index_t n = 0; n < width; ++n) sum[n] += input * static_cast<double>(w[n]);
-                }
-                for (index_t n = 0; n < width && p * width + n < logits.cols; ++n) {
-                    const index_t e = p * width + n;
-                    const double offset = bias.size() == 0 ? 0.0 : static_cast<double>(bias(0, e));
-                    logits(t, e) = static_cast<T>(sum[n] + offset);
-                }
-            }
-        });
     }
 };
 

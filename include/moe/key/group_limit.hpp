@@ -25,6 +25,7 @@ MOE_BEGIN
 struct group_limit {
     using role = key_step;
     static constexpr const char* name = "group_limit";
+    static constexpr bool any_memory = true;
 
     index_t groups = 1;
     index_t keep = 1;
@@ -65,7 +66,7 @@ struct group_limit {
         const matrix_view<T> score = b.scratch().template take<T>(tokens, groups);
         const matrix_view<index_t> chosen = b.scratch().template take<index_t>(tokens, std::max(keep, best));
         const group_limit options = *this;
-        kernels_of<B>::for_rows(b, tokens, [=](index_t t) {
+        kernels_of<B>::for_rows(b, tokens, [=] MOE_ROW(index_t t) {
             options.limit_row(keys.row(t), keys.cols / options.groups, score.row(t), chosen.row(t));
         });
     }

@@ -20,6 +20,7 @@ struct selection_bias {
     using role = key_step;
     static constexpr const char* name = "selection_bias";
     static constexpr bool expert_equivariant = false;
+    static constexpr bool any_memory = true;
 
     buffer<float> bias;  // [E]
 
@@ -35,8 +36,9 @@ struct selection_bias {
 
     template <class B, class T>
     void forward(B& b, const routing<T>&, matrix_view<T> keys) const {
-        kernels_of<B>::for_rows(b, keys.rows, [keys, bias = bias.data()](index_t t) {
-            for (index_t e = 0; e < keys.cols; ++e) keys(t, e) += static_cast<T>(bias[e]);
+        const std::span<const float> of_expert = bias.span();
+        kernels_of<B>::for_rows(b, keys.rows, [=] MOE_ROW(index_t t) {
+            for (index_t e = 0; e < keys.cols; ++e) keys(t, e) += static_cast<T>(of_expert[std::size_t(e)]);
         });
     }
 

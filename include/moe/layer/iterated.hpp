@@ -74,7 +74,7 @@ public:
 
     template <class B>
     void forward(B& b, const batch<scalar>& in, matrix_view<scalar> y, tape<scalar>& tape) const {
-        tape.begin(in);
+        tape.begin(in, space_of<typename B::memory>);
         run(b, in, y, tape.memory(), [&](index_t pass, const batch<scalar>& call, matrix_view<scalar> out) {
             inner.forward_with(router(pass), b, call, out, tape.child(std::size_t(pass)));
         });

@@ -17,6 +17,7 @@
 #include "moe/combine/weighted_sum.hpp"
 #include "moe/core/adapt.hpp"
 #include "moe/core/tape.hpp"
+#include "moe/layer/backend_check.hpp"
 #include "moe/layer/layer_check.hpp"
 #include "moe/layer/router.hpp"
 
@@ -80,8 +81,9 @@ public:
     // The three with another router of the same type, for layers that run the same experts several times.
     template <class B>
     void forward_with(const Router& other, B& b, const batch<scalar>& in, matrix_view<scalar> y) const {
-        if constexpr (ok) {
-            const batch<scalar> call = checked(other, in, y);
+        require_backend<B>();
+        if constexpr (ok && runs_on<B>()) {
+            const batch<scalar> call = checked<B>(other, in, y);
             arena_frame frame(b.scratch());
             (void)run(other, b, call, y, b.scratch(), static_cast<record<B>*>(nullptr));
         }
@@ -89,10 +91,10 @@ public:
     template <class B>
     void forward_with(const Router& other, B& b, const batch<scalar>& in, matrix_view<scalar> y,
                       tape<scalar>& tape) const {
-        if constexpr (ok) {
-            const batch<scalar>& call = tape.begin(checked(other, in, y));
-            auto* rec = static_cast<record<B>*>(static_cast<void*>(tape.memory().template take<record<B>>(1).data()));
-            ::new (static_cast<void*>(rec)) record<B>{};
+        require_backend<B>();
+        if constexpr (ok && runs_on<B>()) {
+            const batch<scalar>& call = tape.begin(checked<B>(other, in, y), space_of<typename B::memory>);
+            record<B>* rec = tape.memory().create(record<B>{});
             const plan_view plan = run(other, b, call, y, tape.memory(), rec);
             take_adjoint(b, call, *rec, tape);
             tape.keep(&rec->routing, plan, &detail::record_type<record<B>>, rec);
@@ -101,7 +103,8 @@ public:
     template <class B>
     void backward_with(const Router& other, B& b, matrix_view<const scalar> dy, tape<scalar>& tape,
                        matrix_view<scalar> dx, gradient& g, gradient_t<Router>& g_router) const {
-        if constexpr (ok) {
+        require_backend<B>();
+        if constexpr (ok && runs_on<B>()) {
             const batch<scalar>& in = tape.in();
             detail::require_shape("dy", dy, in.tokens(), outputs());
             detail::require_shape("dx", dx, in.tokens(), features());
@@ -116,6 +119,7 @@ public:
     // x and y: anything as_matrix accepts.
     template <class B, class X, class Y>
     void operator()(B& b, const X& x, Y&& y) const {
+        detail::require_views<B, scalar, const X, Y>();
         batch<scalar> in;
         in.x = as_matrix<const scalar>(x, features(), "x");
         forward(b, in, as_matrix<scalar>(y, outputs(), "y"));
@@ -123,13 +127,14 @@ public:
     template <class B, class X>
         requires(!std::is_same_v<X, batch<scalar>>)
     matrix<scalar> operator()(B& b, const X& x) const {
+        detail::require_views<B, scalar, const X>();
         batch<scalar> in;
         in.x = as_matrix<const scalar>(x, features(), "x");
         return (*this)(b, in);
     }
     template <class B>
     matrix<scalar> operator()(B& b, const batch<scalar>& in) const {
-        matrix<scalar> y(in.tokens(), outputs());
+        matrix<scalar> y(in.tokens(), outputs(), space_of<typename B::memory>);
         forward(b, in, y.view());
         return y;
     }
@@ -137,8 +142,13 @@ public:
     // Routes alone, without running the experts; what is returned lives in `memory`. x is all the batch needs.
     template <class B>
     routing<scalar> route(B& b, const batch<scalar>& in, arena& memory) const {
-        const batch<scalar>* call = memory.create(checked_input(router(), in));
-        return router().route(b, *call, memory);
+        require_backend<B>();
+        if constexpr (ok && runs_on<B>()) {
+            const batch<scalar>* call = memory.create(checked_input<B>(router(), in));
+            return router().route(b, *call, memory);
+        } else {
+            return {};
+        }
     }
 
     gradient make_gradient() const {
@@ -192,7 +202,18 @@ private:
         });
     }
 
+    template <class B>
+    static constexpr bool runs_on() {
+        return detail::runs_on<B, scalar, Router, Experts, More...>();
+    }
+    template <class B>
+    static constexpr void require_backend() {
+        if constexpr (ok) detail::require_runs_on<B, scalar, Router, Experts, More...>();
+    }
+
+    template <class B>
     batch<scalar> checked_input(const Router& routes, batch<scalar> in) const {
+        detail::require_weights_of<B>(*this);
         if (in.features.data == nullptr && in.features.rows == 0) in.features = in.x;
         detail::require_shape("x", in.x, in.x.rows, features());
         routes.check(in);
@@ -202,8 +223,9 @@ private:
         return in;
     }
 
+    template <class B>
     batch<scalar> checked(const Router& routes, const batch<scalar>& in, matrix_view<scalar> y) const {
-        const batch<scalar> call = checked_input(routes, in);
+        const batch<scalar> call = checked_input<B>(routes, in);
         detail::require_shape("y", y, call.tokens(), outputs());
         detail::require_disjoint("x", call.x, "y", y);
         detail::require_disjoint("batch.features", call.features, "y", y);
@@ -249,7 +271,7 @@ private:
         tape.d.logits = zeros(s.logits);
         tape.d.scores = zeros(s.scores);
         tape.d.weight = tape.memory().template take<scalar>(s.routes.weight.size());
-        std::fill(tape.d.weight.begin(), tape.d.weight.end(), scalar(0));
+        K::fill(b, detail::as_row(tape.d.weight), scalar(0));
         if (in.features.data != in.x.data) tape.d.features = zeros(in.features);
         if (in.state.data != nullptr) tape.d.state = zeros(in.state);
         if (in.next_state.data != nullptr) tape.d.next_state = zeros(in.next_state);

@@ -14,8 +14,9 @@ namespace detail {
 template <class B, class T>
 void clear_masked_rows(B& b, std::span<const std::uint8_t> mask, matrix_view<T> m) {
     if (mask.empty() || m.data == nullptr) return;
-    kernels_of<B>::for_rows(b, m.rows, [=](index_t t) {
-        if (mask[std::size_t(t)] == 0) std::fill(m.row(t), m.row(t) + m.cols, T(0));
+    kernels_of<B>::for_rows(b, m.rows, [=] MOE_ROW(index_t t) {
+        if (mask[std::size_t(t)] != 0) return;
+        for (index_t j = 0; j < m.cols; ++j) m(t, j) = T(0);
     });
 }
 

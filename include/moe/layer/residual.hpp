@@ -76,7 +76,7 @@ public:
         moe::tape<scalar>& child = tape.child(0);
         inner.forward(b, in, y, child);
         detail::add_skip(b, in, in.x, options_.skip, options_.scale, y);
-        tape.begin(in);
+        tape.begin(in, space_of<typename B::memory>);
         tape.d = child.d;
         tape.keep(&child.routing(), child.plan(), &detail::record_type<residual>,
                   tape.memory().create(detail::outer_record{1}));

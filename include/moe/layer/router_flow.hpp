@@ -12,6 +12,7 @@
 #include "moe/core/roles.hpp"
 #include "moe/layer/masked_rows.hpp"
 #include "moe/layer/router_check.hpp"
+#include "moe/layer/slots.hpp"
 
 MOE_BEGIN
 
@@ -95,7 +96,12 @@ private:
     template <class U>
     std::span<U> copy_of(std::span<const U> s) {
         std::span<U> fresh = memory.take<U>(s.size());
-        std::copy(s.begin(), s.end(), fresh.begin());
+        K::copy(b, as_row(s), as_row(fresh));
+        return fresh;
+    }
+    std::span<index_t> copy_in(std::span<const index_t> from_host) {
+        std::span<index_t> fresh = memory.take<index_t>(from_host.size());
+        K::copy_in(b, from_host, fresh);
         return fresh;
     }
 
@@ -132,15 +138,15 @@ private:
     void apply_selector(const Step& selector) {
         if (in.replay_offset.empty()) select<Place>(selector);
         else replay();
-        empty_masked_tokens();
+        if (!in.mask.empty()) empty_masked_tokens(b, in.mask, slots);
         slots.weight = memory.take<T>(slots.expert.size());
         now.routes.offset = slots.offset;
         now.routes.expert = slots.expert;
         if constexpr (weighs<Step, B, T>) {
             call<Place>([&] { return selector.weigh(b, now, slots.weight); });
-            clear_dead_weights();
+            clear_dead(b, slots.offset, slots.expert, slots.weight);
         } else {
-            gather_weights();
+            gather_weights(b, slots, now.scores);
         }
         now.routes.weight = slots.weight;
         if (record != nullptr) now.selected = now.routes;
@@ -155,11 +161,13 @@ private:
                 arena_frame scratch(b.scratch());
                 selector.forward(b, now, ragged_choice{offset, expert});
             }
-            slots.expert = expert.first(std::size_t(offset.back()));
+            index_t count = 0;
+            K::copy_out(b, std::span<const index_t>(offset).last(1), std::span<index_t>(&count, 1));
+            slots.expert = expert.first(std::size_t(count));
         } else {
             const index_t width = static_cast<index_t>(selector.width(in, experts));
-            for (std::size_t t = 0; t < offset.size(); ++t) offset[t] = static_cast<index_t>(t) * width;
-            slots.expert = memory.take<index_t>(std::size_t(offset.back()));
+            fill_offsets(b, offset, width);
+            slots.expert = memory.take<index_t>(std::size_t(in.tokens()) * std::size_t(width));
             now.routes.per_token = width;
             arena_frame scratch(b.scratch());
             selector.forward(b, now, choice{offset, slots.expert});
@@ -168,39 +176,14 @@ private:
     }
 
     void replay() {
-        slots.offset = copy_of(in.replay_offset);
-        slots.expert = copy_of(in.replay_expert);
-        const index_t width = in.tokens() == 0 ? 0 : slots.offset[1];
+        slots.offset = copy_in(in.replay_offset);
+        slots.expert = copy_in(in.replay_expert);
+        const index_t width = in.tokens() == 0 ? 0 : in.replay_offset[1];
         bool even = true;
-        for (std::size_t t = 0; t < slots.offset.size(); ++t) {
-            even = even && std::int64_t{slots.offset[t]} == std::int64_t(t) * width;
+        for (std::size_t t = 0; t < in.replay_offset.size(); ++t) {
+            even = even && std::int64_t{in.replay_offset[t]} == std::int64_t(t) * width;
         }
         now.routes.per_token = even ? width : 0;
-    }
-
-    void empty_masked_tokens() {
-        if (in.mask.empty()) return;
-        K::for_rows(b, in.tokens(), [mask = in.mask, slots = slots](index_t t) {
-            if (mask[std::size_t(t)] != 0) return;
-            for (index_t s = slots.offset[std::size_t(t)]; s < slots.offset[std::size_t(t) + 1]; ++s) {
-                slots.expert[std::size_t(s)] = -1;
-            }
-        });
-    }
-
-    void gather_weights() {
-        K::for_rows(b, in.tokens(), [slots = slots, scores = now.scores](index_t t) {
-            for (index_t s = slots.offset[std::size_t(t)]; s < slots.offset[std::size_t(t) + 1]; ++s) {
-                const index_t e = slots.expert[std::size_t(s)];
-                slots.weight[std::size_t(s)] = e < 0 ? T(0) : scores(t, e);
-            }
-        });
-    }
-
-    void clear_dead_weights() {
-        for (std::size_t s = 0; s < slots.expert.size(); ++s) {
-            if (slots.expert[s] < 0) slots.weight[s] = T(0);
-        }
     }
 
     template <std::size_t Place, class Step>
@@ -218,7 +201,7 @@ private:
             else if constexpr (std::is_same_v<X, std::span<T>>) return step.forward(b, seen, slots.weight);
             else return step.forward(b, seen, slots);
         });
-        if (writes_expert) clear_dead_weights();
+        if (writes_expert) clear_dead(b, slots.offset, slots.expert, slots.weight);
         if constexpr (requires { step.experts(experts); }) append(step.experts(now.experts));
         now.routes.expert = slots.expert;
         now.routes.weight = slots.weight;
@@ -253,29 +236,13 @@ private:
             clear_masked_rows(b, before.in().mask, d.logits);
         }
         if constexpr (has_role<Step, selector_step> && !weighs<Step, B, T>) {
-            scatter_to_scores(b, after, d);
+            scatter_to_scores(b, after.routes, d);
         } else if constexpr (has_role<Step, route_step> && std::is_same_v<written_t<Step, B, T>, choice>) {
-            clear_dropped(after, d);
+            clear_dead(b, after.routes.offset, after.routes.expert, d.weight);
         } else if constexpr (!has_role<Step, key_step>) {
             call_backward(std::get<Place>(steps), std::get<Place>(rec.saved), std::get<Place>(gradient), b, before, after, d);
         }
         if constexpr (Place > 0) run_from<Place - 1>(b, steps, rec, d, gradient);
-    }
-
-    // The adjoint of gathering weights from scores; a token's experts are distinct, so rows do not collide.
-    static void scatter_to_scores(B& b, const routing<T>& after, adjoint<T>& d) {
-        K::for_rows(b, after.tokens(), [r = after.routes, d_scores = d.scores, d_weight = d.weight](index_t t) {
-            for (index_t s = r.begin(t); s < r.end(t); ++s) {
-                const index_t e = r.expert[std::size_t(s)];
-                if (e >= 0) d_scores(t, e) += d_weight[std::size_t(s)];
-            }
-        });
-    }
-
-    static void clear_dropped(const routing<T>& after, adjoint<T>& d) {
-        for (std::size_t s = 0; s < after.routes.expert.size(); ++s) {
-            if (after.routes.expert[s] < 0) d.weight[s] = T(0);
-        }
     }
 };
 

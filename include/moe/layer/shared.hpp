@@ -18,12 +18,15 @@ namespace detail {
 template <class B, class T>
 plan_view everyone_plan(B& b, const batch<T>& in, index_t experts, arena& memory) {
     const index_t tokens = in.tokens();
-    auto offset = memory.take<index_t>(std::size_t(tokens) + 1);
-    auto expert = memory.take<index_t>(std::size_t(tokens) * std::size_t(experts));
-    for (index_t t = 0; t <= tokens; ++t) offset[std::size_t(t)] = t * experts;
-    for (index_t t = 0; t < tokens; ++t) {
-        for (index_t e = 0; e < experts; ++e) expert[std::size_t(t * experts + e)] = in.live(t) ? e : -1;
-    }
+    const std::span<index_t> offset = memory.take<index_t>(std::size_t(tokens) + 1);
+    const std::span<index_t> expert = memory.take<index_t>(std::size_t(tokens) * std::size_t(experts));
+    const std::span<const std::uint8_t> mask = in.mask;
+    kernels_of<B>::for_rows(b, tokens + 1, [=] MOE_ROW(index_t t) {
+        offset[std::size_t(t)] = t * experts;
+        if (t == tokens) return;
+        const bool live = mask.empty() || mask[std::size_t(t)] != 0;
+        for (index_t e = 0; e < experts; ++e) expert[std::size_t(t * experts + e)] = live ? e : -1;
+    });
     return kernels_of<B>::build_plan(b, tokens, experts, offset, expert, memory);
 }
 
@@ -92,6 +95,7 @@ class shared : public detail::shared_bank<Bank> {
 public:
     using scalar = typename Bank::scalar;
     using gradient = gradient_t<Bank>;
+    static constexpr bool any_memory = detail::runs_in_any_memory<Bank>();
 
     explicit shared(Bank bank) : base(std::move(bank)) {}
 

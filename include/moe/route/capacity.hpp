@@ -23,6 +23,7 @@ struct capacity {
     using role = route_step;
     static constexpr const char* name = "capacity";
     static constexpr bool causal = false;
+    static constexpr bool any_memory = true;
 
     capacity_options options = {};
 
@@ -36,9 +37,12 @@ struct capacity {
     template <class B, class T>
     void forward(B& b, const routing<T>& s, choice c) const {
         const auto kept = detail::within_capacity(b, s, c.offset, c.expert, s.routes.weight, options);
-        for (std::size_t i = 0; i < c.expert.size(); ++i) {
-            if (kept.fits[i] == 0) c.expert[i] = -1;
-        }
+        const std::span<const std::uint8_t> fits = kept.fits;
+        kernels_of<B>::for_rows(b, s.tokens(), [=] MOE_ROW(index_t t) {
+            for (index_t i = c.offset[std::size_t(t)]; i < c.offset[std::size_t(t) + 1]; ++i) {
+                if (fits[std::size_t(i)] == 0) c.expert[std::size_t(i)] = -1;
+            }
+        });
     }
 };
 

@@ -57,6 +57,7 @@ inline part_traits capacity_traits(const capacity_options& o) {
             .expert_equivariant = o.priority != priority::random};
 }
 
+// All in the backend's memory.
 struct capacity_result {
     std::span<std::uint8_t> fits;       // [slots] 1 for a live route that fits
     std::span<const index_t> first;     // [scopes+1] cuts the tokens into scopes
@@ -64,31 +65,37 @@ struct capacity_result {
 };
 
 // Tokens cut into scopes, with the capacity of each.
-template <class T>
-capacity_result capacity_scopes(arena& memory, const routing<T>& s, std::span<const index_t> offset,
-                                const capacity_options& o) {
+template <class B, class T>
+capacity_result capacity_scopes(B& b, const routing<T>& s, std::span<const index_t> offset, const capacity_options& o) {
+    using K = kernels_of<B>;
     const batch<T>& in = s.in();
     const index_t tokens = in.tokens();
     const index_t block = o.scope == capacity_scope::rows ? o.rows : std::max(tokens, index_t{1});
     const bool cut_given = o.scope == capacity_scope::sequence && !in.sequence.empty();
     const index_t scopes = cut_given ? in.sequences() : (tokens + block - 1) / block;
-    const std::span<index_t> first = memory.take<index_t>(std::size_t(scopes) + 1);
-    const std::span<index_t> room = memory.take<index_t>(std::size_t(scopes));
-    for (index_t g = 0; g <= scopes; ++g) {
-        first[std::size_t(g)] = cut_given ? in.sequence[std::size_t(g)]
-                                          : static_cast<index_t>(std::min<std::int64_t>(std::int64_t{g} * block, tokens));
+    const std::span<index_t> first = b.scratch().template take<index_t>(std::size_t(scopes) + 1);
+    const std::span<index_t> room = b.scratch().template take<index_t>(std::size_t(scopes));
+    if (cut_given) {
+        K::copy_in(b, in.sequence, first);
+    } else {
+        K::for_rows(b, scopes + 1, [=] MOE_ROW(index_t g) {
+            const std::int64_t begin = std::int64_t{g} * block;
+            first[std::size_t(g)] = begin < tokens ? static_cast<index_t>(begin) : tokens;
+        });
     }
     const capacity_rule rule{o.factor, o.count, o.round, o.least, o.multiple, o.per_choice};
-    for (std::size_t g = 0; g < room.size(); ++g) {
+    const std::span<const std::uint8_t> mask = in.mask;
+    const index_t experts = s.experts;
+    K::for_rows(b, scopes, [=] MOE_ROW(index_t g) {
         index_t live = 0;
         std::int64_t routes = 0;
-        for (index_t t = first[g]; t < first[g + 1]; ++t) {
-            if (!in.live(t)) continue;
+        for (index_t t = first[std::size_t(g)]; t < first[std::size_t(g) + 1]; ++t) {
+            if (!mask.empty() && mask[std::size_t(t)] == 0) continue;
             ++live;
             routes += offset[std::size_t(t) + 1] - offset[std::size_t(t)];
         }
-        room[g] = expert_capacity(rule, live, routes, s.experts);
-    }
+        room[std::size_t(g)] = expert_capacity(rule, live, routes, experts);
+    });
     return {{}, first, room};
 }
 
@@ -122,18 +129,18 @@ template <class B, class T>
 capacity_result within_capacity(B& b, const routing<T>& s, std::span<const index_t> offset,
                                 std::span<const index_t> expert, input_span<T> weight, const capacity_options& o) {
     using priority = capacity_priority;
+    using K = kernels_of<B>;
     arena& scratch = b.scratch();
     const std::size_t slots = expert.size();
     const std::size_t tokens = std::size_t(s.tokens());
-    capacity_result result = capacity_scopes(scratch, s, offset, o);
+    capacity_result result = capacity_scopes(b, s, offset, o);
     result.fits = scratch.take<std::uint8_t>(slots);
     const std::span<index_t> token = scratch.take<index_t>(slots);
-    const std::span<index_t> list = scratch.take<index_t>(slots);
-    const std::span<index_t> start = scratch.take<index_t>(std::size_t(s.experts) + 2);
     const std::span<T> best = scratch.take<T>(o.priority == priority::token_score ? tokens : 0);
     const std::span<double> draw = scratch.take<double>(o.priority == priority::random ? slots : 0);
     const random_stream random(s.in().seed, stream_id("capacity"), s.in().step);
-    kernels_of<B>::for_rows(b, s.tokens(), [=, first_token = s.in().first_token](index_t t) {
+    const std::uint64_t first_token = s.in().first_token;
+    K::for_rows(b, s.tokens(), [=] MOE_ROW(index_t t) {
         index_t top = -1;
         for (index_t i = offset[std::size_t(t)]; i < offset[std::size_t(t) + 1]; ++i) {
             const std::size_t j = std::size_t(i);
@@ -145,22 +152,21 @@ capacity_result within_capacity(B& b, const routing<T>& s, std::span<const index
         }
         if (!best.empty()) best[std::size_t(t)] = top < 0 ? T(0) : weight[std::size_t(top)];
     });
-    // Live slots by expert, ascending: start[e + 1] is the cursor of expert e and ends as its end.
-    std::fill(start.begin(), start.end(), 0);
-    for (const index_t e : expert) {
-        if (e >= 0) ++start[std::size_t(e) + 2];
-    }
-    for (std::size_t e = 2; e < start.size(); ++e) start[e] += start[e - 1];
-    for (std::size_t i = 0; i < slots; ++i) {
-        if (expert[i] >= 0) list[std::size_t(start[std::size_t(expert[i]) + 1]++)] = static_cast<index_t>(i);
-    }
+    // A plan lists the live slots of every expert in ascending order; the list is then sorted as far as needed.
+    const plan_view plan = K::build_plan(b, s.tokens(), s.experts, offset, expert, scratch);
+    const std::span<index_t> list = scratch.take<index_t>(plan.slot.size());
+    const std::span<const index_t> begin = plan.row_begin;
+    const std::span<const index_t> slot = plan.slot;
     const capacity_order<T> before{o.priority, offset, token, weight, best, draw};
-    kernels_of<B>::for_rows(b, s.experts, [=](index_t e) {
-        index_t* at = list.data() + start[std::size_t(e)];
-        index_t* const end = list.data() + start[std::size_t(e) + 1];
+    K::for_rows(b, s.experts, [=] MOE_ROW(index_t e) {
+        const index_t first = begin[std::size_t(e)];
+        const index_t last = begin[std::size_t(e) + 1];
+        for (index_t r = first; r < last; ++r) list[std::size_t(r)] = slot[std::size_t(r)];
+        index_t* at = list.data() + first;
+        index_t* const end = list.data() + last;
         for (std::size_t g = 0; g < result.room.size(); ++g) {
-            index_t* const stop =
-                std::partition_point(at, end, [&](index_t i) { return token[std::size_t(i)] < result.first[g + 1]; });
+            index_t* stop = at;
+            while (stop != end && token[std::size_t(*stop)] < result.first[g + 1]) ++stop;
             index_t* const full = stop - at <= result.room[g] ? stop : at + result.room[g];
             if (full != stop) std::nth_element(at, full, stop, before);
             for (index_t* i = full; i != stop; ++i) result.fits[std::size_t(*i)] = 0;

@@ -18,6 +18,7 @@ MOE_BEGIN
 struct renormalize {
     using role = route_step;
     static constexpr const char* name = "renormalize";
+    static constexpr bool any_memory = true;
 
     double epsilon = 0.0;      // added to the sum
     double least = 0.0;        // the smallest divisor
@@ -35,9 +36,11 @@ struct renormalize {
 
     template <class B, class T>
     void forward(B& b, const routing<T>& s, std::span<T> weight) const {
-        kernels_of<B>::for_rows(b, s.tokens(), [=, *this, r = s.routes](index_t t) {
-            const T by = divisor(r, weight, t);
-            if (by == T(0) || left_alone(r, t)) return;
+        const renormalize step = *this;
+        const routes<T> r = s.routes;
+        kernels_of<B>::for_rows(b, s.tokens(), [=] MOE_ROW(index_t t) {
+            const T by = step.divisor(r, weight, t);
+            if (by == T(0) || step.left_alone(r, t)) return;
             // A dead slot stays 0, also where the sum is NaN.
             for (index_t i = r.begin(t); i < r.end(t); ++i) {
                 if (r.expert[std::size_t(i)] >= 0) weight[std::size_t(i)] /= by;
@@ -47,12 +50,15 @@ struct renormalize {
 
     template <class B, class T>
     void backward(B& b, const routing<T>& before, const routing<T>& after, adjoint<T>& d) const {
-        kernels_of<B>::for_rows(b, before.tokens(), [*this, r = before.routes, w = after.routes.weight,
-                                                     d_weight = d.weight](index_t t) {
-            const T by = divisor(r, r.weight, t);
-            if (by == T(0) || left_alone(r, t)) return;
+        const renormalize step = *this;
+        const routes<T> r = before.routes;
+        const std::span<const T> w = after.routes.weight;
+        const std::span<T> d_weight = d.weight;
+        kernels_of<B>::for_rows(b, before.tokens(), [=] MOE_ROW(index_t t) {
+            const T by = step.divisor(r, r.weight, t);
+            if (by == T(0) || step.left_alone(r, t)) return;
             T mean = T(0);
-            if (!bounded(r, r.weight, t)) {
+            if (!step.bounded(r, r.weight, t)) {
                 for (index_t i = r.begin(t); i < r.end(t); ++i) mean += w[std::size_t(i)] * d_weight[std::size_t(i)];
             }
             for (index_t i = r.begin(t); i < r.end(t); ++i) {

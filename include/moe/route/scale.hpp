@@ -16,9 +16,21 @@
 
 MOE_BEGIN
 
+namespace detail {
+
+template <class B, class T>
+void multiply_slots(B& b, const routes<T>& r, std::span<T> values, T factor) {
+    kernels_of<B>::for_rows(b, static_cast<index_t>(r.offset.size()) - 1, [=] MOE_ROW(index_t t) {
+        for (index_t i = r.begin(t); i < r.end(t); ++i) values[std::size_t(i)] *= factor;
+    });
+}
+
+}  // namespace detail
+
 struct scale {
     using role = route_step;
     static constexpr const char* name = "scale";
+    static constexpr bool any_memory = true;
 
     double factor = 1.0;
 
@@ -29,21 +41,14 @@ struct scale {
 
     template <class B, class T>
     void forward(B& b, const routing<T>& s, std::span<T> weight) const {
-        multiply(b, s, weight);
+        detail::multiply_slots(b, s.routes, weight, T(factor));
     }
 
     template <class B, class T>
     void backward(B& b, const routing<T>& before, const routing<T>&, adjoint<T>& d) const {
-        multiply(b, before, d.weight);
+        detail::multiply_slots(b, before.routes, d.weight, T(factor));
     }
 
-private:
-    template <class B, class T>
-    void multiply(B& b, const routing<T>& s, std::span<T> values) const {
-        kernels_of<B>::for_rows(b, s.tokens(), [=, r = s.routes, f = T(factor)](index_t t) {
-            for (index_t i = r.begin(t); i < r.end(t); ++i) values[std::size_t(i)] *= f;
-        });
-    }
 };
 
 MOE_END

@@ -23,6 +23,7 @@ struct softmax_selected {
     static constexpr const char* name = "softmax_selected";
     static constexpr bool non_negative = true;
     static constexpr bool sums_to_one = true;
+    static constexpr bool any_memory = true;
 
     double temperature = 1.0;
 
@@ -34,15 +35,20 @@ struct softmax_selected {
 
     template <class B, class T>
     void forward(B& b, const routing<T>& s, std::span<T> weight) const {
-        kernels_of<B>::for_rows(b, s.tokens(), [=, r = s.routes, tau = T(temperature)](index_t t) {
+        const routes<T> r = s.routes;
+        const T tau = T(temperature);
+        kernels_of<B>::for_rows(b, s.tokens(), [=] MOE_ROW(index_t t) {
             normalise(r, weight, t, tau);
         });
     }
 
     template <class B, class T>
     void backward(B& b, const routing<T>& before, const routing<T>& after, adjoint<T>& d) const {
-        kernels_of<B>::for_rows(b, before.tokens(), [r = before.routes, w = after.routes.weight, d_weight = d.weight,
-                                                     tau = T(temperature)](index_t t) {
+        const routes<T> r = before.routes;
+        const std::span<const T> w = after.routes.weight;
+        const std::span<T> d_weight = d.weight;
+        const T tau = T(temperature);
+        kernels_of<B>::for_rows(b, before.tokens(), [=] MOE_ROW(index_t t) {
             T mean = T(0);
             for (index_t i = r.begin(t); i < r.end(t); ++i) mean += w[std::size_t(i)] * d_weight[std::size_t(i)];
             for (index_t i = r.begin(t); i < r.end(t); ++i) {

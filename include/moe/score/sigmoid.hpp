@@ -20,17 +20,20 @@ struct sigmoid {
     using role = score_step;
     static constexpr const char* name = "sigmoid";
     static constexpr bool non_negative = true;
+    static constexpr bool any_memory = true;
 
     template <class B, class T>
     void forward(B& b, const routing<T>&, matrix_view<T> scores) const {
-        kernels_of<B>::for_rows(b, scores.rows, [=](index_t t) {
+        kernels_of<B>::for_rows(b, scores.rows, [=] MOE_ROW(index_t t) {
             for (index_t e = 0; e < scores.cols; ++e) scores(t, e) = T(1) / (T(1) + std::exp(-scores(t, e)));
         });
     }
 
     template <class B, class T>
     void backward(B& b, const routing<T>&, const routing<T>& after, adjoint<T>& d) const {
-        kernels_of<B>::for_rows(b, after.scores.rows, [s = after.scores, d_scores = d.scores](index_t t) {
+        const matrix_view<const T> s = after.scores;
+        const matrix_view<T> d_scores = d.scores;
+        kernels_of<B>::for_rows(b, s.rows, [=] MOE_ROW(index_t t) {
             for (index_t e = 0; e < s.cols; ++e) d_scores(t, e) *= s(t, e) * (T(1) - s(t, e));
         });
     }

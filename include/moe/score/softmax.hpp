@@ -20,15 +20,20 @@ struct softmax {
     static constexpr const char* name = "softmax";
     static constexpr bool non_negative = true;
     static constexpr bool sums_to_one = true;
+    static constexpr bool any_memory = true;
 
     template <class B, class T>
     void forward(B& b, const routing<T>&, matrix_view<T> scores) const {
-        kernels_of<B>::for_rows(b, scores.rows, [=](index_t t) { detail::softmax_row(scores.row(t), scores.cols); });
+        kernels_of<B>::for_rows(b, scores.rows, [=] MOE_ROW(index_t t) {
+            detail::softmax_row(scores.row(t), scores.cols);
+        });
     }
 
     template <class B, class T>
     void backward(B& b, const routing<T>&, const routing<T>& after, adjoint<T>& d) const {
-        kernels_of<B>::for_rows(b, after.scores.rows, [p = after.scores, d_scores = d.scores](index_t t) {
+        const matrix_view<const T> p = after.scores;
+        const matrix_view<T> d_scores = d.scores;
+        kernels_of<B>::for_rows(b, p.rows, [=] MOE_ROW(index_t t) {
             detail::softmax_row_gradient(p.row(t), d_scores.row(t), p.cols);
         });
     }

@@ -18,6 +18,7 @@ MOE_BEGIN
 struct top_k {
     using role = selector_step;
     static constexpr const char* name = "top_k";
+    static constexpr bool any_memory = true;
 
     index_t k = 1;  // routes per token
 
@@ -34,8 +35,9 @@ struct top_k {
     template <class B, class T>
     void forward(B& b, const routing<T>& s, choice c) const {
         const index_t count = static_cast<index_t>(width(s.in(), s.experts));
-        kernels_of<B>::for_rows(b, s.tokens(), [=, keys = s.keys](index_t t) {
-            best_of_row(keys.row(t), keys.cols, &c.expert[0] + std::ptrdiff_t(t) * count, count);
+        const matrix_view<const T> keys = s.keys;
+        kernels_of<B>::for_rows(b, s.tokens(), [=] MOE_ROW(index_t t) {
+            best_of_row(keys.row(t), keys.cols, c.expert.data() + std::ptrdiff_t(t) * count, count);
         });
     }
 };

@@ -27,6 +27,23 @@ struct adamw_options {
     double weight_decay = 0.01;
 };
 
+namespace detail {
+
+template <class T>
+struct adamw_element {
+    std::span<T> w, m, v;
+    std::span<const T> g;
+    T beta1, beta2, rate, root, epsilon, shrink;
+
+    MOE_FN void operator()(std::size_t i) const {
+        m[i] = beta1 * m[i] + (T(1) - beta1) * g[i];
+        v[i] = beta2 * v[i] + (T(1) - beta2) * g[i] * g[i];
+        w[i] = shrink * w[i] - rate * m[i] / (std::sqrt(v[i]) / root + epsilon);
+    }
+};
+
+}  // namespace detail
+
 class adamw {
 public:
     adamw_options options;  // may change between steps
@@ -38,14 +55,15 @@ public:
     // Subtracts; `gradient` is shaped like make_gradient(model) and stays as it is.
     template <class Model, class Gradient>
     void step(Model& model, const Gradient& gradient) {
-        run(model, gradient, [](std::size_t n, const auto& element) {
+        run(host_space, model, gradient, [](std::size_t n, const auto& element) {
             for (std::size_t i = 0; i < n; ++i) element(i);
         });
     }
-    // The same on the backend's threads.
+    // The same on the backend; the model, its gradient and what is remembered lie in the backend's memory.
     template <class B, class Model, class Gradient>
     void step(B& b, Model& model, const Gradient& gradient) {
-        run(model, gradient, [&b](std::size_t n, const auto& element) { detail::for_elements(b, n, element); });
+        run(space_of<typename B::memory>, model, gradient,
+            [&b](std::size_t n, const auto& element) { detail::for_elements(b, n, element); });
     }
 
 private:
@@ -61,20 +79,16 @@ private:
     }
 
     template <class Model, class Gradient, class Run>
-    void run(Model& model, const Gradient& gradient, const Run& run_elements) {
+    void run(const memory_space& space, Model& model, const Gradient& gradient, const Run& run_elements) {
         check();
         const double n = static_cast<double>(steps_ + 1);
         const double rate = options.learning_rate / (1.0 - std::pow(options.beta1, n));
         const double root = std::sqrt(1.0 - std::pow(options.beta2, n));
-        state_.for_each("adamw", model, gradient, [&](auto w, auto g, auto m, auto v) {
+        state_.for_each("adamw", space, model, gradient, [&](auto w, auto g, auto m, auto v) {
             using T = typename decltype(w)::value_type;
-            run_elements(w.size(), [=, beta1 = T(options.beta1), beta2 = T(options.beta2), rate_n = T(rate),
-                                    root_n = T(root), epsilon = T(options.epsilon),
-                                    shrink = T(1.0 - options.learning_rate * options.weight_decay)](std::size_t i) {
-                m[i] = beta1 * m[i] + (T(1) - beta1) * g[i];
-                v[i] = beta2 * v[i] + (T(1) - beta2) * g[i] * g[i];
-                w[i] = shrink * w[i] - rate_n * m[i] / (std::sqrt(v[i]) / root_n + epsilon);
-            });
+            run_elements(w.size(), detail::adamw_element<T>{w, m, v, g, T(options.beta1), T(options.beta2), T(rate),
+                                                            T(root), T(options.epsilon),
+                                                            T(1.0 - options.learning_rate * options.weight_decay)});
         });
         ++steps_;
     }

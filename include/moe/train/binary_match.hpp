@@ -21,6 +21,7 @@ struct binary_match {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape, input_view<T> target) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("binary_match.coefficient", coefficient);
         detail::require_columns(name, s, probabilities::scores);

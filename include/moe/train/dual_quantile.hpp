@@ -35,6 +35,7 @@ struct dual_quantile {
     // From the scores of a forward.
     template <class B, class T>
     void update(B& b, std::span<float> bias, const routing<T>& s) const {
+        require_host_readable<B>();
         check(bias, s.scores.cols);
         const detail::token_filter live = detail::live_tokens(s.in());
         const index_t tokens = live.count(0, s.tokens());

@@ -28,6 +28,7 @@ struct ema_threshold {
     // Returns theta of this batch; tau is the state of a selector, in any floating-point type.
     template <class B, class T, class Tau>
     double update(B& b, Tau& tau, const routing<T>& s) {
+        require_host_readable<B>();
         if (!(beta >= 0.0 && beta < 1.0)) {
             throw_value("ema_threshold.beta", "at least 0 and below 1", std::to_string(beta));
         }

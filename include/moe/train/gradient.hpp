@@ -5,6 +5,7 @@
 //     gradient_norm(model, g)               sqrt(sum over all elements of g^2), summed in double in visit order
 //     clip_gradient_norm(model, g, limit)   g *= limit / norm where norm > limit; returns the norm before
 //
+// zero_gradient works in any memory, the others where the host reads the gradient.
 // `model` is anything with `parameters` (core/parameter.hpp); only its structure is read. Nothing is allocated.
 // NaN           a NaN or infinite gradient has a NaN or infinite norm and is left as it is
 #pragma once
@@ -18,17 +19,15 @@ MOE_BEGIN
 template <class Model, class Gradient>
 void zero_gradient(const Model& model, Gradient& gradient) {
     visit_parameters(
-        [](const parameter_name&, const auto&, auto& g) {
-            for (auto& v : flat(g)) v = 0;
-        },
-        model, gradient);
+        [](const parameter_name& name, const auto&, auto& g) { detail::set_to_zero{}(name, g); }, model, gradient);
 }
 
 template <class Model, class Gradient>
 double gradient_norm(const Model& model, const Gradient& gradient) {
     double sum = 0.0;
     visit_parameters(
-        [&sum](const parameter_name&, const auto&, const auto& g) {
+        [&sum](const parameter_name& name, const auto&, const auto& g) {
+            detail::require_space("gradient_norm: ", name, g, host_space);
             for (const auto v : flat(g)) sum += static_cast<double>(v) * static_cast<double>(v);
         },
         model, gradient);

@@ -25,6 +25,7 @@ struct group_mutual_information {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("group_mutual_information.coefficient", coefficient);
         detail::require_columns(name, s, from);

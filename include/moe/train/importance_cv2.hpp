@@ -27,15 +27,16 @@ struct importance_cv2 {
         detail::require_finite("importance_cv2.coefficient", coefficient);
         detail::require_columns(name, s, from);
         const detail::token_filter counts = detail::live_tokens(s.in(), name, label);
-        if (counts.count(0, s.tokens()) == 0) return 0.0;
         arena_frame frame(b.scratch());
+        if (detail::count_tokens(b, counts, 0, s.tokens()) == 0.0) return 0.0;
         const matrix_view<const T> p = detail::probability_rows(b, s, from);
         const std::span<double> sum = b.scratch().template take<double>(std::size_t(p.cols));
         detail::column_sums(b, p, counts, 0, p.rows, sum);
-        const double value = detail::squared_cv(sum);
-        detail::add_gradient(b, tape, from, p, counts, 0, p.rows, [sum, c = coefficient](index_t, index_t e) {
-            return T(c * sum[std::size_t(e)]);
-        });
+        const std::span<double> on_host = b.scratch().template take_on_host<double>(sum.size());
+        kernels_of<B>::copy_out(b, sum, on_host);
+        const double value = detail::squared_cv(on_host);
+        kernels_of<B>::copy_in(b, on_host, sum);
+        detail::add_gradient(b, tape, from, p, counts, 0, p.rows, detail::per_expert<T>{sum, coefficient});
         return coefficient * value;
     }
 };

@@ -26,6 +26,40 @@ MOE_BEGIN
 enum class load_normaliser { routes, tokens };
 enum class loss_scope { batch, sequence };
 
+namespace detail {
+
+// How many of the rows [from, to), whose tokens ascend, have a token below the limit.
+MOE_FN inline index_t rows_below(std::span<const index_t> token, index_t from, index_t to, index_t limit) {
+    index_t low = from;
+    while (low < to) {
+        const index_t middle = low + (to - low) / 2;
+        if (token[std::size_t(middle)] < limit) low = middle + 1;
+        else to = middle;
+    }
+    return low - from;
+}
+
+// f[e] = rows of expert e whose token lies in [first, last).
+template <class B>
+void count_rows(B& b, const plan_view& plan, index_t first, index_t last, std::span<double> f) {
+    const std::span<const index_t> begin = plan.row_begin;
+    const std::span<const index_t> token = plan.token;
+    kernels_of<B>::for_rows(b, static_cast<index_t>(f.size()), [=] MOE_ROW(index_t e) {
+        const index_t from = begin[std::size_t(e)];
+        const index_t to = begin[std::size_t(e) + 1];
+        f[std::size_t(e)] = rows_below(token, from, to, last) - rows_below(token, from, to, first);
+    });
+}
+
+template <class B, class T>
+double count_slots(B& b, const routes<T>& r, const token_filter& live, index_t first, index_t last) {
+    return total_of(b, last - first, [=] MOE_ROW(index_t i) {
+        return live(first + i) ? static_cast<double>(r.end(first + i) - r.begin(first + i)) : 0.0;
+    });
+}
+
+}  // namespace detail
+
 struct load_balance {
     static constexpr const char* name = "load_balance";
 
@@ -47,13 +81,16 @@ struct load_balance {
         const matrix_view<const T> p = detail::probability_rows(b, s, from);
         const std::size_t experts = std::size_t(detail::loss_experts(s));
         const work w{b.scratch().template take<double>(experts), b.scratch().template take<double>(experts),
-                     b.scratch().template take<index_t>(experts)};
-        for (index_t e = 0; e < detail::loss_experts(s); ++e) w.row[std::size_t(e)] = tape.plan().begin(e);
+                     b.scratch().template take_on_host<double>(experts),
+                     b.scratch().template take_on_host<double>(experts)};
         if (scope == loss_scope::batch) return add_segment(b, tape, p, w, 0, s.tokens(), coefficient);
         const batch<T>& in = s.in();
         double filled = 0.0;
         for (index_t q = 0; q < in.sequences(); ++q) {
-            filled += detail::live_tokens(in).count(in.sequence_begin(q), in.sequence_end(q)) > 0 ? 1.0 : 0.0;
+            arena_frame count(b.scratch());
+            const double live =
+                detail::count_tokens(b, detail::live_tokens(in), in.sequence_begin(q), in.sequence_end(q));
+            filled += live > 0.0 ? 1.0 : 0.0;
         }
         double sum = 0.0;
         for (index_t q = 0; q < in.sequences(); ++q) {
@@ -64,8 +101,8 @@ struct load_balance {
 
 private:
     struct work {
-        std::span<double> f, mean;  // [E]
-        std::span<index_t> row;     // [E] first row of every expert that no segment has counted yet
+        std::span<double> f, mean;                  // [E] in the backend's memory
+        std::span<double> f_on_host, mean_on_host;  // [E] where they are worked on
     };
 
     template <class T>
@@ -87,46 +124,41 @@ private:
         }
     }
 
-    // The tokens [first, last); segments come in ascending order.
+    // The tokens [first, last).
     template <class B, class T>
     double add_segment(B& b, tape<T>& tape, matrix_view<const T> p, const work& w, index_t first, index_t last,
                        double factor) const {
+        using K = kernels_of<B>;
+        arena_frame frame(b.scratch());
         const routing<T>& s = tape.routing();
         const detail::token_filter live = detail::live_tokens(s.in());
-        const double tokens = live.count(first, last);
-        count_routes(tape.plan(), s, live, w, first, last);
+        const double tokens = detail::count_tokens(b, live, first, last);
+        detail::count_rows(b, tape.plan(), first, last, w.f);
+        K::copy_out(b, w.f, w.f_on_host);
+        share_load(w.f_on_host, detail::count_slots(b, s.routes, live, first, last), tokens);
         if (tokens == 0.0) return 0.0;
+        K::copy_in(b, w.f_on_host, w.f);
         detail::column_sums(b, p, live, first, last, w.mean);
+        K::copy_out(b, w.mean, w.mean_on_host);
         const double scale = factor * static_cast<double>(detail::loss_experts(s));
         double sum = 0.0;
-        for (std::size_t e = 0; e < w.f.size(); ++e) sum += w.f[e] * (w.mean[e] / tokens);
-        detail::add_gradient(b, tape, from, p, live, first, last,
-                             [f = w.f, g = scale / tokens](index_t, index_t e) { return T(g * f[std::size_t(e)]); });
+        for (std::size_t e = 0; e < w.f.size(); ++e) sum += w.f_on_host[e] * (w.mean_on_host[e] / tokens);
+        detail::add_gradient(b, tape, from, p, live, first, last, detail::per_expert<T>{w.f, scale / tokens});
         return scale * sum;
     }
 
-    template <class T>
-    void count_routes(const plan_view& plan, const routing<T>& s, const detail::token_filter& live, const work& w,
-                      index_t first, index_t last) const {
-        double slots = 0.0;
-        for (index_t t = first; t < last; ++t) slots += live(t) ? s.routes.end(t) - s.routes.begin(t) : 0;
-        double tokens = live.count(first, last);
-        for (index_t e = 0; e < detail::loss_experts(s); ++e) {
-            index_t& row = w.row[std::size_t(e)];
-            const index_t begin = row;
-            while (row < plan.end(e) && plan.token[std::size_t(row)] < last) ++row;
-            w.f[std::size_t(e)] = row - begin;
-        }
+    // Counts become what the loss multiplies with.
+    void share_load(std::span<double> f, double slots, double tokens) const {
         if (!given.count.empty()) {
-            std::copy(given.count.begin(), given.count.end(), w.f.begin());
+            std::copy(given.count.begin(), given.count.end(), f.begin());
             slots = given.slots;
             tokens = given.tokens;
         }
-        share_among_nulls(w.f, slots);
-        average_groups(w.f);
+        share_among_nulls(f, slots);
+        average_groups(f);
         const double divisor = divide_by == load_normaliser::routes ? slots : tokens;
-        for (std::size_t e = 0; e < w.f.size(); ++e) {
-            w.f[e] = divisor > 0.0 ? w.f[e] / divisor * (cost.empty() ? 1.0 : cost[e]) : 0.0;
+        for (std::size_t e = 0; e < f.size(); ++e) {
+            f[e] = divisor > 0.0 ? f[e] / divisor * (cost.empty() ? 1.0 : cost[e]) : 0.0;
         }
     }
 

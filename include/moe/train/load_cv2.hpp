@@ -34,6 +34,7 @@ struct load_cv2 {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         check(s);
         const detail::token_filter live = detail::live_tokens(s.in());

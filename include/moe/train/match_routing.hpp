@@ -29,6 +29,7 @@ struct match_routing {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape, input_view<T> target) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("match_routing.coefficient", coefficient);
         detail::require_columns(name, s, from);

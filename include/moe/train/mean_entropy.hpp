@@ -26,6 +26,7 @@ struct mean_entropy {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("mean_entropy.coefficient", coefficient);
         detail::require_finite("mean_entropy.at_least", at_least);

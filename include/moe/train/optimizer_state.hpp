@@ -18,12 +18,20 @@ namespace detail {
 template <int Count>
 class optimizer_state {
 public:
+    // `space` is where the model lies.
     // Calls f(values, gradients, state arrays...) for every tensor of the model. All shapes are checked before the first call.
     template <class Model, class Gradient, class F>
-    void for_each(const char* optimizer, Model& model, const Gradient& gradient, const F& f) {
+    void for_each(const char* optimizer, const memory_space& space, Model& model, const Gradient& gradient,
+                  const F& f) {
         std::size_t tensors = 0;
+        if (entries_.empty()) memory_.restart(space);
+        if (memory_.space().host_readable != space.host_readable) {
+            throw_value(optimizer, "the backend of the first step", "a backend with other memory");
+        }
         visit_parameters(
             [&](const parameter_name& name, auto& value, const auto& g) {
+                require_space("", name, value, space);
+                require_space("gradient of ", name, g, space);
                 check<scalar_t<decltype(flat(value))>>(optimizer, name, tensors++, flat(value).size(), flat(g).size());
             },
             model, gradient);
@@ -62,7 +70,7 @@ private:
         }
         if (i == entries_.size() && !complete_) {
             const std::span<T> fresh = memory_.take<T>(size * std::size_t(Count));
-            std::fill(fresh.begin(), fresh.end(), T(0));
+            memory_.space().fill(fresh.data(), 0, fresh.size_bytes());
             entries_.push_back({fresh.data(), size, sizeof(T)});
         }
         if (i < entries_.size() && entries_[i].size == size && entries_[i].scalar == sizeof(T)) return;
@@ -86,7 +94,7 @@ private:
 template <class B, class F>
 void for_elements(B& b, std::size_t n, const F& element) {
     constexpr std::size_t block = 1024;
-    kernels_of<B>::for_rows(b, static_cast<index_t>((n + block - 1) / block), [=](index_t row) {
+    kernels_of<B>::for_rows(b, static_cast<index_t>((n + block - 1) / block), [=] MOE_ROW(index_t row) {
         const std::size_t first = std::size_t(row) * block;
         const std::size_t last = first + block < n ? first + block : n;
         for (std::size_t i = first; i < last; ++i) element(i);

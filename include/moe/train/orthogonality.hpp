@@ -25,6 +25,7 @@ struct orthogonality {
 
     template <class B, class T>
     double operator()(B& b, const panels<T>& w, panels<T>& d_w) const {
+        require_host_readable<B>();
         detail::require_finite("orthogonality.coefficient", coefficient);
         if (w.groups() != d_w.groups() || w.outputs() != d_w.outputs() || w.inputs() != d_w.inputs()) {
             throw_shape("orthogonality: gradient", std::to_string(w.span().size()) + " elements of the same shape",

@@ -32,6 +32,7 @@ struct token_filter {
         return (mask.empty() || mask[i] != 0) && (wanted < 0 || label[i] == wanted);
     }
 
+    // Where the host reads the batch; elsewhere count_tokens.
     index_t count(index_t first, index_t last) const {
         index_t n = 0;
         for (index_t t = first; t < last; ++t) n += (*this)(t) ? 1 : 0;
@@ -82,7 +83,8 @@ matrix_view<const T> probability_rows(B& b, const routing<T>& s, probabilities f
     if (from == probabilities::scores) return s.scores;
     const matrix_view<T> p = b.scratch().template take<T>(s.tokens(), loss_experts(s));
     if (from == probabilities::route_weights) {
-        kernels_of<B>::for_rows(b, p.rows, [p, r = s.routes](index_t t) {
+        const routes<T> r = s.routes;
+        kernels_of<B>::for_rows(b, p.rows, [=] MOE_ROW(index_t t) {
             for (index_t e = 0; e < p.cols; ++e) p(t, e) = T(0);
             for (index_t i = r.begin(t); i < r.end(t); ++i) {
                 const index_t e = r.expert[std::size_t(i)];
@@ -90,12 +92,14 @@ matrix_view<const T> probability_rows(B& b, const routing<T>& s, probabilities f
             }
         });
     } else if (from == probabilities::softmax_of_logits) {
-        kernels_of<B>::for_rows(b, p.rows, [p, z = s.logits](index_t t) {
+        const matrix_view<const T> z = s.logits;
+        kernels_of<B>::for_rows(b, p.rows, [=] MOE_ROW(index_t t) {
             for (index_t e = 0; e < p.cols; ++e) p(t, e) = z(t, e);
             softmax_row(p.row(t), p.cols);
         });
     } else {
-        kernels_of<B>::for_rows(b, p.rows, [p, scores = s.scores](index_t t) {
+        const matrix_view<const T> scores = s.scores;
+        kernels_of<B>::for_rows(b, p.rows, [=] MOE_ROW(index_t t) {
             const T sum = row_sum(scores.row(t), p.cols) + normalized_guard<T>;
             for (index_t e = 0; e < p.cols; ++e) p(t, e) = scores(t, e) / sum;
         });
@@ -108,7 +112,7 @@ template <class B, class T>
 void column_sums(B& b, matrix_view<const T> p, const token_filter& counts, index_t first, index_t last,
                  std::span<double> sum) {
     constexpr index_t width = 16;  // neighbours share cache lines
-    kernels_of<B>::for_rows(b, (p.cols + width - 1) / width, [=](index_t block) {
+    kernels_of<B>::for_rows(b, (p.cols + width - 1) / width, [=] MOE_ROW(index_t block) {
         const index_t begin = block * width;
         const index_t end = begin + width < p.cols ? begin + width : p.cols;
         for (index_t e = begin; e < end; ++e) sum[std::size_t(e)] = 0.0;
@@ -118,6 +122,15 @@ void column_sums(B& b, matrix_view<const T> p, const token_filter& counts, index
         }
     });
 }
+
+// A gradient that is the same for every token.
+template <class T>
+struct per_expert {
+    std::span<const double> value;  // [E]
+    double factor;
+
+    MOE_FN T operator()(index_t, index_t e) const { return T(factor * value[std::size_t(e)]); }
+};
 
 template <class T, class F>
 MOE_FN void add_to_weights(const routes<T>& r, index_t t, index_t experts, std::span<T> d_weight, const F& dp) {
@@ -132,34 +145,55 @@ template <class B, class T, class F>
 void add_gradient(B& b, tape<T>& tape, probabilities from, matrix_view<const T> p, const token_filter& counts,
                   index_t first, index_t last, const F& dp) {
     const matrix_view<T> d = from == probabilities::softmax_of_logits ? tape.d.logits : tape.d.scores;
-    kernels_of<B>::for_rows(b, last - first, [=, s = &tape.routing(), d_weight = tape.d.weight](index_t i) {
+    const matrix_view<const T> scores = tape.routing().scores;
+    const routes<T> r = tape.routing().routes;
+    const std::span<T> d_weight = tape.d.weight;
+    kernels_of<B>::for_rows(b, last - first, [=] MOE_ROW(index_t i) {
         const index_t t = first + i;
         if (!counts(t)) return;
         if (from == probabilities::scores) {
             for (index_t e = 0; e < p.cols; ++e) d(t, e) += dp(t, e);
         } else if (from == probabilities::route_weights) {
-            add_to_weights(s->routes, t, p.cols, d_weight, dp);
+            add_to_weights(r, t, p.cols, d_weight, dp);
         } else {
             T mean = T(0);
             for (index_t e = 0; e < p.cols; ++e) mean += p(t, e) * dp(t, e);
             if (from == probabilities::softmax_of_logits) {
                 for (index_t e = 0; e < p.cols; ++e) d(t, e) += p(t, e) * (dp(t, e) - mean);
             } else {
-                const T sum = row_sum(s->scores.row(t), p.cols) + normalized_guard<T>;
+                const T sum = row_sum(scores.row(t), p.cols) + normalized_guard<T>;
                 for (index_t e = 0; e < p.cols; ++e) d(t, e) += (dp(t, e) - mean) / sum;
             }
         }
     });
 }
 
+// The sum of value(i) for i in [0, n), in order, as the host sees it.
+template <class B, class F>
+double total_of(B& b, index_t n, const F& value) {
+    const std::span<double> total = b.scratch().template take<double>(1);
+    kernels_of<B>::for_rows(b, 1, [=] MOE_ROW(index_t) {
+        double sum = 0.0;
+        for (index_t i = 0; i < n; ++i) sum += value(i);
+        total[0] = sum;
+    });
+    double on_host = 0.0;
+    kernels_of<B>::copy_out(b, total, std::span<double>(&on_host, 1));
+    return on_host;
+}
+
+// How many tokens of [first, last) count.
+template <class B>
+double count_tokens(B& b, const token_filter& counts, index_t first, index_t last) {
+    return total_of(b, last - first, [=] MOE_ROW(index_t i) { return counts(first + i) ? 1.0 : 0.0; });
+}
+
 // The sum over tokens of term(t), for the tokens that count; terms are computed in any order and added in token order.
 template <class B, class F>
 double token_sum(B& b, index_t tokens, const token_filter& counts, const F& term) {
     const std::span<double> terms = b.scratch().template take<double>(std::size_t(tokens));
-    kernels_of<B>::for_rows(b, tokens, [=](index_t t) { terms[std::size_t(t)] = counts(t) ? term(t) : 0.0; });
-    double sum = 0.0;
-    for (const double v : terms) sum += v;
-    return sum;
+    kernels_of<B>::for_rows(b, tokens, [=] MOE_ROW(index_t t) { terms[std::size_t(t)] = counts(t) ? term(t) : 0.0; });
+    return total_of(b, tokens, [=] MOE_ROW(index_t t) { return terms[std::size_t(t)]; });
 }
 
 }  // namespace detail

@@ -37,6 +37,7 @@ struct router_coupling {
     template <class B, class T>
     double operator()(B& b, const panels<T>& router, const panels<T>& experts, panels<T>& d_router,
                       panels<T>& d_experts) const {
+        require_host_readable<B>();
         using K = kernels_of<B>;
         check(router, experts, d_router, d_experts);
         const index_t n = experts.groups();

@@ -25,6 +25,7 @@ struct router_similarity {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("router_similarity.coefficient", coefficient);
         detail::require_columns(name, s, from);

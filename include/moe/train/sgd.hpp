@@ -23,6 +23,33 @@ struct sgd_options {
     bool nesterov = false;
 };
 
+namespace detail {
+
+template <class T>
+struct sgd_element {
+    std::span<T> w;
+    std::span<const T> g;
+    T rate, decay;
+
+    MOE_FN void operator()(std::size_t i) const { w[i] -= rate * (g[i] + decay * w[i]); }
+};
+
+template <class T>
+struct momentum_element {
+    std::span<T> w, m;
+    std::span<const T> g;
+    T rate, decay, keep;
+    bool ahead;
+
+    MOE_FN void operator()(std::size_t i) const {
+        const T d = g[i] + decay * w[i];
+        m[i] = keep * m[i] + d;
+        w[i] -= rate * (ahead ? d + keep * m[i] : m[i]);
+    }
+};
+
+}  // namespace detail
+
 class sgd {
 public:
     sgd_options options;  // may change between steps
@@ -32,14 +59,15 @@ public:
     // Subtracts; `gradient` is shaped like make_gradient(model) and stays as it is.
     template <class Model, class Gradient>
     void step(Model& model, const Gradient& gradient) {
-        run(model, gradient, [](std::size_t n, const auto& element) {
+        run(host_space, model, gradient, [](std::size_t n, const auto& element) {
             for (std::size_t i = 0; i < n; ++i) element(i);
         });
     }
-    // The same on the backend's threads.
+    // The same on the backend; the model, its gradient and what is remembered lie in the backend's memory.
     template <class B, class Model, class Gradient>
     void step(B& b, Model& model, const Gradient& gradient) {
-        run(model, gradient, [&b](std::size_t n, const auto& element) { detail::for_elements(b, n, element); });
+        run(space_of<typename B::memory>, model, gradient,
+            [&b](std::size_t n, const auto& element) { detail::for_elements(b, n, element); });
     }
 
 private:
@@ -53,24 +81,20 @@ private:
     }
 
     template <class Model, class Gradient, class Run>
-    void run(Model& model, const Gradient& gradient, const Run& run_elements) {
+    void run(const memory_space& space, Model& model, const Gradient& gradient, const Run& run_elements) {
         check();
         if (options.momentum == 0.0) {
-            plain_.for_each("sgd", model, gradient, [&](auto w, auto g) {
+            plain_.for_each("sgd", space, model, gradient, [&](auto w, auto g) {
                 using T = typename decltype(w)::value_type;
-                run_elements(w.size(), [=, rate = T(options.learning_rate), decay = T(options.weight_decay)](
-                                           std::size_t i) { w[i] -= rate * (g[i] + decay * w[i]); });
+                run_elements(w.size(), detail::sgd_element<T>{w, g, T(options.learning_rate), T(options.weight_decay)});
             });
             return;
         }
-        state_.for_each("sgd", model, gradient, [&](auto w, auto g, auto m) {
+        state_.for_each("sgd", space, model, gradient, [&](auto w, auto g, auto m) {
             using T = typename decltype(w)::value_type;
-            run_elements(w.size(), [=, rate = T(options.learning_rate), decay = T(options.weight_decay),
-                                    keep = T(options.momentum), ahead = options.nesterov](std::size_t i) {
-                const T d = g[i] + decay * w[i];
-                m[i] = keep * m[i] + d;
-                w[i] -= rate * (ahead ? d + keep * m[i] : m[i]);
-            });
+            run_elements(w.size(),
+                         detail::momentum_element<T>{w, m, g, T(options.learning_rate), T(options.weight_decay),
+                                                     T(options.momentum), options.nesterov});
         });
     }
 

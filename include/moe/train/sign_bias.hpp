@@ -40,9 +40,14 @@ struct sign_bias {
     void update(std::span<float> bias, std::span<const double> load) {
         change(bias, load.size(), [&](std::size_t e) { return load[e]; });
     }
-    void update(buffer<float>& bias, const plan_view& plan) { update(bias.span(), plan); }
-    void update(buffer<float>& bias, std::span<const double> load) { update(bias.span(), load); }
-    void update(buffer<float>& bias, const expert_load& load) { update(bias.span(), load.count); }
+    // A bias in the memory of another backend is changed in a copy on the host.
+    void update(buffer<float>& bias, const plan_view& plan) {
+        detail::on_host(bias, [&](buffer<float>& b) { update(b.span(), plan); });
+    }
+    void update(buffer<float>& bias, std::span<const double> load) {
+        detail::on_host(bias, [&](buffer<float>& b) { update(b.span(), load); });
+    }
+    void update(buffer<float>& bias, const expert_load& load) { update(bias, load.count); }
 
 private:
     template <class Load>

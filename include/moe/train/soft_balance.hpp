@@ -22,6 +22,7 @@ struct soft_balance {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("soft_balance.coefficient", coefficient);
         detail::require_columns(name, s, from);

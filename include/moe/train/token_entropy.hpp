@@ -35,6 +35,7 @@ struct token_entropy {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("token_entropy.coefficient", coefficient);
         detail::require_columns(name, s, from);

@@ -39,6 +39,7 @@ struct tsallis_entropy {
 
     template <class B, class T>
     double operator()(B& b, tape<T>& tape) const {
+        require_host_readable<B>();
         const routing<T>& s = tape.routing();
         detail::require_finite("tsallis_entropy.coefficient", coefficient);
         if (!(q > 0.0 && q < 1e300)) throw_value("tsallis_entropy.q", "above 0", std::to_string(q));

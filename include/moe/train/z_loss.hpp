@@ -24,16 +24,18 @@ struct z_loss {
         detail::require_finite("z_loss.coefficient", coefficient);
         const routing<T>& s = tape.routing();
         const detail::token_filter live = detail::live_tokens(s.in());
-        const index_t tokens = live.count(0, s.tokens());
-        if (tokens == 0) return 0.0;
         arena_frame frame(b.scratch());
+        const double tokens = detail::count_tokens(b, live, 0, s.tokens());
+        if (tokens == 0.0) return 0.0;
         const std::span<T> lse = b.scratch().template take<T>(std::size_t(s.tokens()));
-        const double sum = detail::token_sum(b, s.tokens(), live, [=, z = s.logits](index_t t) {
+        const matrix_view<const T> z = s.logits;
+        const double sum = detail::token_sum(b, s.tokens(), live, [=] MOE_ROW(index_t t) {
             lse[std::size_t(t)] = log_sum_exp(z.row(t), z.cols);
             return static_cast<double>(lse[std::size_t(t)]) * static_cast<double>(lse[std::size_t(t)]);
         });
-        kernels_of<B>::for_rows(b, s.tokens(), [=, z = s.logits, d = tape.d.logits,
-                                                g = T(2.0 * coefficient / tokens)](index_t t) {
+        const matrix_view<T> d = tape.d.logits;
+        const T g = T(2.0 * coefficient / tokens);
+        kernels_of<B>::for_rows(b, s.tokens(), [=] MOE_ROW(index_t t) {
             if (!live(t)) return;
             const T l = lse[std::size_t(t)];
             for (index_t e = 0; e < z.cols; ++e) d(t, e) += g * l * std::exp(z(t, e) - l);
