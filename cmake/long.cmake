@@ -2,7 +2,8 @@
 # What takes too long for every change:   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS]
 #   fuzz SECONDS  every fuzz target with libFuzzer, that long each (needs clang++)
 #   bench         all benchmarks in full
-#   nvcc          every header a CUDA translation unit may include, compiled by nvcc
+#   nvcc          every header a CUDA translation unit may include, compiled by nvcc; a layer for moe::cuda, linked, and
+#                 run where there is a device
 #   newest        the tests with newer major versions of the dependencies, fetched with git; the commits below are tried
 #                 unless the variables of dependencies.cmake are given (-DMOE_XSIMD_URL=... -DMOE_XSIMD_COMMIT=...)
 #   scalars       all tests, the papers' among them, with float and double on every backend
@@ -63,22 +64,25 @@ function(long_bench)
 endfunction()
 
 function(long_nvcc)
-  find_program(NVCC nvcc)
+  find_program(NVCC nvcc HINTS /usr/local/cuda/bin)
   if(NOT NVCC)
     message(FATAL_ERROR "nvcc was not found")
   endif()
   file(GLOB_RECURSE headers RELATIVE "${source}/include" "${source}/include/moe/*.hpp" "${source}/include/moe/*.cuh")
   # These name xsimd, Eigen or host threads, which a CUDA translation unit does not see.
-  list(FILTER headers EXCLUDE REGEX "^moe/moe\\.hpp$|^moe/backend/(cpu|simd|eigen)|^moe/transform/linalg")
+  list(FILTER headers EXCLUDE REGEX "^moe/backend/(cpu|simd|eigen)|^moe/transform/linalg")
   file(MAKE_DIRECTORY "${work}/nvcc")
   foreach(header ${headers})
     file(WRITE "${work}/nvcc/header.cu" "#include \"${header}\"\n#include \"${header}\"\n")
     message(STATUS "nvcc ${header}")
-    run("${header} does not compile with nvcc" "${NVCC}" -std=c++20 -I "${source}/include" -c "${work}/nvcc/header.cu"
-      -o "${work}/nvcc/header.o")
+    run("${header} does not compile with nvcc" "${NVCC}" -std=c++20 --extended-lambda --expt-relaxed-constexpr
+      -I "${source}/include" -c "${work}/nvcc/header.cu" -o "${work}/nvcc/header.o")
   endforeach()
   list(LENGTH headers count)
   message(STATUS "${count} headers compile with nvcc")
+  run("the layer for CUDA devices failed" ${CMAKE_COMMAND} "-DNVCC=${NVCC}" "-DINCLUDE=${source}/include"
+    "-DSOURCE=${source}/tests/backend/cuda/device/layer.cu" "-DDIR=${work}/nvcc"
+    -P "${source}/tests/backend/cuda/device/check.cmake")
 endfunction()
 
 function(long_newest)

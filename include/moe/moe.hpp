@@ -22,8 +22,12 @@
 
 // Who computes.
 #include "moe/backend/reference.hpp"
+#if defined(__CUDACC__)
+#include "moe/backend/cuda/cuda.cuh"
+#else
 #include "moe/backend/cpu.hpp"
 #include "moe/backend/eigen.hpp"
+#endif
 
 // The router's five kinds of steps.
 #include "moe/gate/linear.hpp"
