@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "moe/testing/choose.hpp"
+#include "moe/testing/random.hpp"
 #include "support/backends.hpp"
 #include "support/catch.hpp"
 

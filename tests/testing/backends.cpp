@@ -92,6 +92,6 @@ TEST_CASE("a backend that misses a row, turns rows or forgets weights is found")
           "the backend's plan breaks 1 law\n"
           "stability: the rows of expert 0 are not in slot order\n"
           "    tokens = 2;\n"
-          "    3 slots, expert = {0, -1, -1, 0, -1, -1};\n"
+          "    3 slots, expert = {0, -1, -1, -1, 0, -1};\n"
           "    seed = 1;\n");
 }

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A part declares what differs from the defaults as static members of the same name, `static constexpr bool monotone =
-// false;`. What hangs on its options it answers for the value, `moe::part_traits traits() const`. The first group are
-// exceptions: each takes one promise back, and moe::testing::laws looks for an input that shows the need. The second
-// group are promises: the laws hold the part to them.
+// false;`. What hangs on its options it answers for the value, `moe::part_traits traits() const`; a static member beside it
+// speaks for all options. The first group are exceptions: each takes one promise back, and moe::testing::laws looks for an
+// input that shows the need. The second group are promises: the laws hold the part to them.
 #pragma once
 
 #include <type_traits>

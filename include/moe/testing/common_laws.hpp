@@ -193,15 +193,15 @@ inline law follows_tokens(const subject& p) {
     return l;
 }
 
+// Other numbers of threads show on several tokens only.
 inline law backends(const subject& p) {
     return {"backends", [&p](const sample& s) -> std::string {
-                std::vector<outcome> all;
-                for (std::size_t i = 0; i < p.backend_kind.size(); ++i) {
-                    all.push_back(p(s, {i, 0xCD, false}));
+                std::vector<outcome> all{p(s)};
+                for (std::size_t i = 1; i < p.backend_kind.size(); ++i) {
                     std::size_t first = 0;
                     while (p.backend_kind[first] != p.backend_kind[i]) ++first;
                     const bool kin = first != i;
-                    if (i == 0) continue;
+                    all.push_back(kin && s.tokens < 5 ? all[first] : p(s, {i, 0xCD, false}));
                     if (!kin && !is_moderate(s) && all[i].out.cols != 0) continue;
                     const std::string found = any_difference(all[kin ? first : 0], all[i], kin ? 0.0 : p.tolerance);
                     if (!found.empty()) return "on backend " + std::to_string(i) + ", " + found;

@@ -192,13 +192,11 @@ inline law gradient(const subject& p) {
 inline law masked_gradient(const subject& p) {
     return {"mask of the gradient", [&p](const sample& s) -> std::string {
                 if (s.mask.empty() || !is_moderate(s)) return "";
-                // A gate's gradient multiplies NaN features by 0: routers and layers are held to finite padding.
-                const double spoil = p.reads.scores[0] != 0 ? not_a_number : 40.0;
                 derivatives clean;
                 p.run(s, {0, 0xCD, true}, &clean);
                 for (index_t t = 0; t < s.tokens; ++t) {
                     derivatives d;
-                    if (s.live(t) || !p.run(with_row(s, t, spoil), {0, 0xCD, true}, &d).ok()) continue;
+                    if (s.live(t) || !p.run(with_row(s, t, not_a_number), {0, 0xCD, true}, &d).ok()) continue;
                     for (const table* g : {&d.x, &d.scores}) {
                         for (index_t c = 0; c < g->cols; ++c) {
                             if ((*g)(t, c) != 0)
