@@ -11,7 +11,7 @@
 // causal        no: whether a route is kept depends on other tokens (with priority order: on earlier ones, and on n)
 // gradient      none through what is dropped
 // errors        value_error for a negative or NaN option
-// cost          O(R + E + T), plus O(n_e) where an expert is over its capacity; scratch 13 bytes per slot at least
+// cost          O(R + E + T), plus O(n_e) where an expert is over its capacity; scratch 25 bytes per slot at least
 #pragma once
 
 #include "moe/core/roles.hpp"
