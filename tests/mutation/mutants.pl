@@ -9,7 +9,7 @@
 #   file  moe/core/order.hpp
 #   laws  selectors route_steps        files of tests/testing, tried in this order
 #   old   text
-#   new   text
+#   new   text                         further lines of old and new follow as they stand, indented
 use strict;
 use warnings;
 
@@ -20,15 +20,18 @@ sub blocks {
     my @all;
     for my $path (@_) {
         for my $block (split /\n\s*\n/, slurp($path)) {
-            my %m;
+            my (%m, $last);
             for my $line (split /\n/, $block) {
                 next if $line =~ /^#/ || $line !~ /\S/;
+                if ($line =~ /^    / && defined $last) { $m{$last} .= "\n$line"; next; }
                 $line =~ /^(name|file|laws|old|new)(?:\s\s?(.*))?$/ or die "$path: cannot read '$line'\n";
                 my ($key, $text) = ($1, $2 // '');
                 $text =~ s/^\s+// unless $key eq 'old' || $key eq 'new';
-                $m{$key} = exists $m{$key} ? "$m{$key}\n$text" : $text;
+                $m{$key} = $text;
+                $last = $key;
             }
             next unless %m;
+            s/^\s+// for grep { defined } @m{qw(old new)};
             defined $m{$_} or die "$path: a mutant without '$_'\n" for qw(name file laws old new);
             push @all, \%m;
         }
