@@ -40,7 +40,7 @@ try() {
         fi
         if ! timeout 300 "$folder/$laws" >"$folder/$laws.out" 2>&1; then
             verdict='killed'
-            by=" by $laws: $(grep -m 1 -oE '(law|breaks) [a-z_ ]+' "$folder/$laws.out" | head -n 1 || true)"
+            by=" by $laws: $(grep -A 1 -m 1 -E 'breaks [0-9]+ laws?' "$folder/$laws.out" | sed -n '2s/^ *\([a-z ]*\):.*/\1/p' || true)"
             break
         fi
     done
@@ -54,7 +54,7 @@ export -f try
 perl "$here/mutants.pl" plant "$ROOT/include" "$WORK" "${NAME:-.}" "$@"
 
 # The unmutated copy passes, or nothing below means anything.
-cat "$WORK"/mutant-*/laws 2>/dev/null | tr ' ' '\n' | sort -u | grep . >"$WORK/laws" || { echo "no mutant matches"; exit 2; }
+awk 1 "$WORK"/mutant-*/laws 2>/dev/null | tr ' ' '\n' | sort -u | grep . >"$WORK/laws" || { echo "no mutant matches"; exit 2; }
 clean() {
     compile "$1" "$ROOT/include" "$WORK/clean/$1" && "$WORK/clean/$1" >"$WORK/clean/$1.out" ||
         { echo "the unmutated headers fail in $1"; exit 255; }

@@ -19,6 +19,7 @@
 #include "moe/core/capacity.hpp"
 #include "moe/core/order.hpp"
 #include "moe/core/rng.hpp"
+#include "moe/core/traits.hpp"
 
 MOE_BEGIN
 

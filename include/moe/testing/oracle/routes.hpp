@@ -123,8 +123,8 @@ inline routed sparsemixer(row z, id k, double epsilon, table g, row u) {
     routed r;
     for (id i = 0; i < k && !best_of(z).empty(); ++i) {
         const id best = best_of(z)[0];
-        const auto far = [&, m = z[best]](double v) { return (m - v) / std::max(std::abs(v), m) > 2.0 * epsilon; };
-        const row kept = each(z, [&](double v) { return far(v) ? -infinity : v; });
+        const auto behind = [&, m = z[best]](double v) { return (m - v) / std::max(std::abs(v), m) > 2.0 * epsilon; };
+        const row kept = each(z, [&](double v) { return behind(v) ? -infinity : v; });
         const id taken = g.empty() ? best : best_of(plus(kept, g[i], 1.0))[0];
         const double factor = u.empty() || taken == best || u[i] > 0.75 ? 1.0 : 0.3333;
         r.push_back({taken, factor * softmax(kept)[taken], i, 0});
