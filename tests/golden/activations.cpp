@@ -7,8 +7,8 @@ namespace {
 
 using golden::index;
 
-const std::vector<golden::binding> with_biases = golden::with(golden::gated, golden::biases);
-const std::vector<golden::binding> biased = golden::with(golden::shared, {{"router.2.bias", "selection_bias"}});
+std::vector<golden::binding> with_biases() { return golden::with(golden::gated, golden::biases); }
+std::vector<golden::binding> biased() { return golden::with(golden::shared, {{"router.2.bias", "selection_bias"}}); }
 
 moe::scaled_swiglu scaled_of(const golden::file& g) {
     return moe::scaled_swiglu{{.alpha = g.number("alpha"), .limit = g.number("limit")}};
@@ -32,7 +32,7 @@ TEMPLATE_LIST_TEST_CASE("top-k of biased logits, softmax over the selected and s
     const golden::file g(golden::data, "gpt_oss");
     moe::layer layer{moe::router{golden::gate_of<T>(g), moe::top_k{.k = index(g, "k")}, moe::softmax_selected{}},
                      bank_with<T>(g, scaled_of(g))};
-    golden::compare<typename TestType::backend>(layer, g, with_biases);
+    golden::compare<typename TestType::backend>(layer, g, with_biases());
 }
 
 TEMPLATE_LIST_TEST_CASE("weights divided by k and a sum times k are those of OpenAI's privacy filter", "[golden]",
@@ -42,7 +42,7 @@ TEMPLATE_LIST_TEST_CASE("weights divided by k and a sum times k are those of Ope
     moe::layer layer{moe::router{golden::gate_of<T>(g), moe::top_k{.k = index(g, "k")}, moe::softmax_selected{},
                                  moe::scale{.factor = 1.0 / g.number("k")}},
                      bank_with<T>(g, scaled_of(g)), moe::scaled_sum{.factor = g.number("k")}};
-    golden::compare<typename TestType::backend>(layer, g, with_biases);
+    golden::compare<typename TestType::backend>(layer, g, with_biases());
 }
 
 TEMPLATE_LIST_TEST_CASE("scaled SwiGLU in routed and shared experts and a scaled routed sum are MiniMax-M3", "[golden]",
@@ -53,7 +53,7 @@ TEMPLATE_LIST_TEST_CASE("scaled SwiGLU in routed and shared experts and a scaled
                                  moe::top_k{.k = index(g, "k")}, moe::renormalize{}},
                      bank_with<T>(g, scaled_of(g)), shared_with<T>(g, scaled_of(g)),
                      moe::scaled_sum{.factor = g.number("scale")}};
-    golden::compare<typename TestType::backend>(layer, g, biased);
+    golden::compare<typename TestType::backend>(layer, g, biased());
 }
 
 TEMPLATE_LIST_TEST_CASE("square root of softplus and SwiGLU clamped before are DeepSeek-V4", "[golden]",
@@ -65,7 +65,7 @@ TEMPLATE_LIST_TEST_CASE("square root of softplus and SwiGLU clamped before are D
                                  moe::top_k{.k = index(g, "k")}, moe::renormalize{.epsilon = 1e-20},
                                  moe::scale{.factor = g.number("scale")}},
                      bank_with<T>(g, act), shared_with<T>(g, act)};
-    golden::compare<typename TestType::backend>(layer, g, biased);
+    golden::compare<typename TestType::backend>(layer, g, biased());
 }
 
 TEMPLATE_LIST_TEST_CASE("experts from a table of token ids, weighted by their scores, are DeepSeek-V4's hash layers",
@@ -92,5 +92,5 @@ TEMPLATE_LIST_TEST_CASE("SwiGLU clamped after, with another limit for the shared
                      bank_with<T>(g, moe::clamp_after_swiglu{{.limit = g.number("limit")}}),
                      shared_with<T>(g, moe::clamp_after_swiglu{{.limit = g.number("shared_limit")}}),
                      moe::scaled_sum{.factor = g.number("scale")}};
-    golden::compare<typename TestType::backend>(layer, g, biased);
+    golden::compare<typename TestType::backend>(layer, g, biased());
 }

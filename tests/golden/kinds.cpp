@@ -7,7 +7,7 @@ namespace {
 
 using golden::index;
 
-const std::vector<golden::binding> biased = golden::with(golden::shared, {{"router.2.bias", "selection_bias"}});
+std::vector<golden::binding> biased() { return golden::with(golden::shared, {{"router.2.bias", "selection_bias"}}); }
 
 template <class T>
 auto nemotron_router(const golden::file& g) {
@@ -60,7 +60,7 @@ TEMPLATE_LIST_TEST_CASE("plain experts with squared ReLU, routed and shared, are
     const golden::file g(golden::data, "nemotron_h");
     moe::layer layer{nemotron_router<T>(g), moe::ffn_bank<T, moe::relu_squared>{golden::bank_of(g)},
                      squared_shared<T>(g)};
-    golden::compare<typename TestType::backend>(layer, g, biased);
+    golden::compare<typename TestType::backend>(layer, g, biased());
 }
 
 TEMPLATE_LIST_TEST_CASE("experts between two low-rank projections are Nemotron-H's latent experts", "[golden]",
@@ -74,7 +74,7 @@ TEMPLATE_LIST_TEST_CASE("experts between two low-rank projections are Nemotron-H
                      squared_shared<T>(g),
                      moe::projected_sum<T>{{.inputs = narrow.features, .outputs = index(g, "features")}}};
     golden::compare<typename TestType::backend>(layer, g,
-                                                golden::with(biased, {{"experts.projection", "latent_in"},
+                                                golden::with(biased(), {{"experts.projection", "latent_in"},
                                                                       {"experts.bank.up", "w_up"},
                                                                       {"experts.bank.down", "w_down"},
                                                                       {"combine.projection", "latent_out"}}));

@@ -10,7 +10,7 @@ namespace {
 
 using golden::index;
 
-const std::vector<golden::binding> biased = golden::with(golden::shared, {{"router.2.bias", "selection_bias"}});
+std::vector<golden::binding> biased() { return golden::with(golden::shared, {{"router.2.bias", "selection_bias"}}); }
 
 template <class Setting>
 void check_group_limited(const std::string& name, double fill) {
@@ -23,7 +23,7 @@ void check_group_limited(const std::string& name, double fill) {
                     moe::top_k{.k = index(g, "k")}, moe::renormalize{.epsilon = 1e-20},
                     moe::scale{.factor = g.number("scale")}},
         moe::swiglu_bank<T>{golden::bank_of(g)}, golden::shared_of<T>(g)};
-    golden::compare<typename Setting::backend>(layer, g, biased);
+    golden::compare<typename Setting::backend>(layer, g, biased());
 }
 
 template <class T>
@@ -57,7 +57,7 @@ TEMPLATE_LIST_TEST_CASE("DeepSeek-V3 with one group, without renormalising and s
     moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sigmoid{}, moe::selection_bias{index(g, "experts")},
                                  moe::top_k{.k = index(g, "k")}},
                      moe::swiglu_bank<T>{golden::bank_of(g)}, golden::shared_of<T>(g)};
-    golden::compare<typename TestType::backend>(layer, g, biased);
+    golden::compare<typename TestType::backend>(layer, g, biased());
 }
 
 TEMPLATE_LIST_TEST_CASE("sigmoid and selection bias without groups are LFM2 and MiniMax-M2", "[golden]",
@@ -67,7 +67,7 @@ TEMPLATE_LIST_TEST_CASE("sigmoid and selection bias without groups are LFM2 and 
         INFO(name);
         const golden::file g(golden::data, name);
         moe::layer layer{biased_router<T>(g, epsilon, scale), moe::swiglu_bank<T>{golden::bank_of(g)}};
-        golden::compare<typename TestType::backend>(layer, g, biased);
+        golden::compare<typename TestType::backend>(layer, g, biased());
     }
 }
 
@@ -79,7 +79,7 @@ TEMPLATE_LIST_TEST_CASE("sigmoid, selection bias, scale and a shared expert are 
         const golden::file g(golden::data, name);
         moe::layer layer{biased_router<T>(g, 1e-20, g.number("scale")), moe::swiglu_bank<T>{golden::bank_of(g)},
                          golden::shared_of<T>(g)};
-        golden::compare<typename TestType::backend>(layer, g, biased);
+        golden::compare<typename TestType::backend>(layer, g, biased());
     }
 }
 
