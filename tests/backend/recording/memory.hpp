@@ -56,6 +56,7 @@ private:
         start_ = static_cast<unsigned char*>(p);
     }
     void protect(int how) {
+        if (used_ == 0) return;  // qemu-user takes a length of 0 for an error
         constexpr std::size_t page = std::size_t{1} << 16;
         if (::mprotect(start_, (used_ + page - 1) / page * page, how) != 0) throw std::bad_alloc();
     }
