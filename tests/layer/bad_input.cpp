@@ -4,6 +4,8 @@
 #include "moe/key/group_limit.hpp"
 #include "moe/layer/layer.hpp"
 #include "moe/layer/shared.hpp"
+#include "moe/route/capacity.hpp"
+#include "moe/route/capacity_reroute.hpp"
 #include "moe/route/null_experts.hpp"
 #include "moe/score/softmax.hpp"
 #include "moe/select/expert_choice.hpp"
@@ -219,6 +221,18 @@ TEST_CASE("a choice that lets tokens see later ones is refused where the batch i
                               "moe: router: step 2 (expert_choice): wanted a step that lets no token see later ones, because "
                               "batch.causal is set, got one whose choice for a token depends on the other tokens",
                               [](auto& in, auto&) { in.causal = true; });
+}
+
+TEST_CASE("capacity is causal where its count is fixed and earlier tokens come first, and refused elsewhere") {
+    moe::reference b;
+    good_call call;
+    call.in.causal = true;
+    const auto run = [&](const auto& step) { (void)layer_of(moe::top_k{.k = 2}, step)(b, call.in); };
+    CHECK_NOTHROW(run(moe::capacity{{.count = 1}}));
+    CHECK_THROWS_AS(run(moe::capacity{{.factor = 0.5}}), moe::value_error);
+    CHECK_THROWS_AS(run(moe::capacity{{.count = 1, .priority = moe::capacity_priority::score}}), moe::value_error);
+    // A route that does not fit looks for room that later tokens may have taken.
+    CHECK_THROWS_AS(run(moe::capacity_reroute{{.count = 1}}), moe::value_error);
 }
 
 TEST_CASE("backward refuses gradients of the wrong shape, and a tape that is empty or used") {

@@ -75,7 +75,7 @@ TEST_CASE("a batch-coupled selector is refused where the batch asks for a causal
                                          moe::expert_choice{}},
                              moe::swiglu_bank<float>{{.features = 5, .hidden = 7, .experts = 4}}};
     const auto layer = make_layer<float>();
-    static_assert(decltype(layer)::causal && !decltype(coupled)::causal);
+    CHECK((moe::traits_of(layer).causal && !moe::traits_of(coupled).causal));
     moe::reference b;
     const auto x = moe::testing::random_matrix<float>(3, 5, 1);
     moe::batch<float> in;

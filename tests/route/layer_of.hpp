@@ -33,7 +33,7 @@ void check_layer_gradients(B& backend, Layer layer, const moe::batch<double>& in
 template <class B, class Layer, class T>
 void check_layer_laws(B& backend, const Layer& layer, const moe::batch<T>& in) {
     CHECK(moe::testing::taped_equals_inference(backend, layer, in) == "");
-    if (Layer::causal) {
+    if (!moe::traits_of(layer).batch_coupled) {
         CHECK(moe::testing::isolates_tokens(backend, layer, in) == "");
         CHECK(moe::testing::independent_of_batch(backend, layer, in) == "");
     }

@@ -18,9 +18,12 @@ template <class Role, class... Steps>
 struct step_base {
     using role = Role;
     static constexpr const char* name = "any_step";
-    static constexpr bool causal = (moe::detail::is_causal_step<Steps>() && ...);
 
     std::variant<Steps...> held;
+
+    moe::part_traits traits() const {
+        return std::visit([](const auto& step) { return moe::traits_of(step); }, held);
+    }
 
     template <class T>
     void check(const moe::batch<T>& in, index_t columns, index_t experts) const {

@@ -32,5 +32,7 @@ TEST_CASE("capacities keep the laws") {
     CHECK(laws(moe::capacity{{.factor = 0.5, .scope = moe::capacity_scope::sequence}}) == no_violations);
     CHECK(laws(moe::capacity{{.factor = 1, .scope = moe::capacity_scope::rows, .rows = 3}}) == no_violations);
     CHECK(laws(moe::capacity_pass{{.factor = 0.5}}) == no_violations);
+    CHECK(laws(moe::capacity_pass{{.count = 2}}) == no_violations);
     CHECK(laws(moe::capacity_reroute{{.factor = 0.5}}) == no_violations);
+    CHECK(laws(moe::capacity_reroute{{.count = 2}}) == no_violations);
 }

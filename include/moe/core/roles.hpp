@@ -178,12 +178,6 @@ constexpr const char* step_name() {
     else return "a step";
 }
 
-template <class Step>
-constexpr bool is_causal_step() {
-    if constexpr (requires { Step::causal; }) return Step::causal;
-    else return true;
-}
-
 }  // namespace detail
 
 MOE_END

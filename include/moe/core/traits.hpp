@@ -21,8 +21,7 @@ struct part_traits {
     bool expert_equivariant = true;  // permuted experts give permuted results; false: experts are told apart by number
     bool monotone = true;            // raising the key of a chosen expert keeps it chosen
     bool excludes = false;           // finite input may become -inf, which excludes an expert
-    bool surrogate_gradient =
-        false;  // backward is not the derivative of forward (straight-through and other estimators)
+    bool surrogate_gradient = false;  // backward is not the derivative of forward (straight-through, other estimators)
 
     bool non_negative = false;  // finite input gives values or weights of at least 0
     bool sums_to_one = false;   // finite input gives a token with a live route values or weights that sum to 1

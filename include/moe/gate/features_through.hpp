@@ -21,7 +21,6 @@ struct features_through {
     using scalar = typename Gate::scalar;
     using T = scalar;
     static constexpr const char* name = "features_through";
-    static constexpr bool causal = detail::is_causal_step<Step>() && detail::is_causal_step<Gate>();
     static constexpr unsigned needs = [] {
         unsigned all = 0;
         if constexpr (requires { Step::needs; }) all |= Step::needs;

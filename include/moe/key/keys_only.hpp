@@ -16,7 +16,6 @@ template <class Step>
 struct keys_only {
     using role = key_step;
     static constexpr const char* name = detail::step_name<Step>();
-    static constexpr bool causal = detail::is_causal_step<Step>();
     static constexpr unsigned needs = [] {
         if constexpr (requires { Step::needs; }) return Step::needs;
         else return 0u;

@@ -28,7 +28,6 @@ template <class Layer, class Router>
 class iterated {
 public:
     using scalar = typename Layer::scalar;
-    static constexpr bool causal = Layer::causal;
     part_traits traits() const { return traits_of(inner); }
 
     struct gradient {

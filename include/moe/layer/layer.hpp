@@ -30,7 +30,6 @@ class layer : detail::layer_part<detail::diagnose_layer<Router, Experts, More...
 public:
     using scalar = typename detail::scalar_of_part<Router>::type;
     using gradient = std::tuple<gradient_t<Router>, gradient_t<Experts>, gradient_t<More>...>;
-    static constexpr bool causal = detail::is_causal_step<Router>();
 
     // A layer's output depends on what its router depends on.
     part_traits traits() const {

@@ -50,7 +50,6 @@ class residual {
 public:
     using scalar = typename Layer::scalar;
     using gradient = typename Layer::gradient;
-    static constexpr bool causal = Layer::causal;
     part_traits traits() const { return traits_of(inner); }
 
     Layer inner;

@@ -30,8 +30,6 @@ public:
     template <class B>
     using record = detail::router_record<B, scalar, Steps...>;
 
-    static constexpr bool causal = (detail::is_causal_step<Steps>() && ...);
-
     // Of all steps. The weights keep what the last step that wrote them promises of weights like the scores.
     part_traits traits() const {
         part_traits t;

@@ -133,7 +133,7 @@ void check_step(const Step& step, std::size_t place, const batch<T>& in, index_t
         const char* missing = missing_need(in, Step::needs);
         if (missing != nullptr) throw_value(self(), missing, "a batch without it");
     }
-    if (in.causal && !is_causal_step<Step>()) {
+    if (in.causal && !traits_of(step).causal) {
         throw_value(self(), "a step that lets no token see later ones, because batch.causal is set",
                     "one whose choice for a token depends on the other tokens");
     }

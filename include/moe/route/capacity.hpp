@@ -8,7 +8,7 @@
 // dropped       a dropped route contributes nothing: its slot stays with expert -1. A renormalize behind this step lets the
 //               survivors of a token share the whole weight (NLLB), in front of it the dropped part is lost
 // masked        padding takes no place and is not counted in n
-// causal        no: whether a route is kept depends on other tokens (with priority order: on earlier ones, and on n)
+// causal        with a fixed count, by order: a route is kept or not by earlier tokens alone; else no
 // gradient      none through what is dropped
 // errors        value_error for a negative or NaN option
 // cost          O(R + E + T), plus O(n_e) where an expert is over its capacity; scratch 25 bytes per slot at least
@@ -22,7 +22,6 @@ MOE_BEGIN
 struct capacity {
     using role = route_step;
     static constexpr const char* name = "capacity";
-    static constexpr bool causal = false;
     static constexpr bool any_memory = true;
 
     capacity_options options = {};

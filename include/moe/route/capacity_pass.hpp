@@ -21,7 +21,6 @@ MOE_BEGIN
 struct capacity_pass {
     using role = route_step;
     static constexpr const char* name = "capacity_pass";
-    static constexpr bool causal = false;
 
     capacity_options options = {};
 

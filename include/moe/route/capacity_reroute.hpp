@@ -19,14 +19,13 @@ MOE_BEGIN
 struct capacity_reroute {
     using role = route_step;
     static constexpr const char* name = "capacity_reroute";
-    static constexpr bool causal = false;
 
     capacity_options options = {};
 
-    // Among experts of one load the lower takes what does not fit.
+    // Loads count later tokens too; among experts of one load the lower takes what does not fit.
     part_traits traits() const {
         part_traits t = detail::capacity_traits(options);
-        t.expert_equivariant = false;
+        t.causal = t.expert_equivariant = false;
         return t;
     }
 

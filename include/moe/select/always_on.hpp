@@ -34,7 +34,6 @@ template <class Selector>
 struct always_on {
     using role = selector_step;
     static constexpr const char* name = "always_on";
-    static constexpr bool causal = detail::is_causal_step<Selector>();
     static constexpr unsigned needs = [] {
         if constexpr (requires { Selector::needs; }) return Selector::needs;
         else return 0u;
