@@ -2,12 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <set>
 #include <string>
 
-#include "support/command_line.hpp"
-#include "support/router_kind.hpp"
+#include "support/model_options.hpp"
 
 namespace digits {
 
@@ -15,19 +12,10 @@ using example::name_of;
 using example::router_kind;
 using example::usage_error;
 
-struct options {
-    router_kind router = router_kind::topk;
-    int experts = 8;
-    int k = 2;
-    int hidden = 32;
+struct options : example::model_options {
     int shared = 0;
-    double aux = 0.01;
     int epochs = 60;
-    int threads = 0;  // 0: as many as the machine runs at once
-    std::uint64_t seed = 1;
-    std::string save, load, svg, json, data;
-    bool help = false;
-    std::set<std::string> given;  // names of the options on the command line, without dashes
+    std::string data;
 };
 
 // Throws usage_error.

@@ -2,12 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <set>
 #include <string>
 
-#include "support/command_line.hpp"
-#include "support/router_kind.hpp"
+#include "support/model_options.hpp"
 
 namespace text {
 
@@ -15,28 +12,17 @@ using example::name_of;
 using example::router_kind;
 using example::usage_error;
 
-struct options {
-    router_kind router = router_kind::topk;
-    int experts = 8;
-    int k = 2;
-    int hidden = 64;
-    double aux = 0.01;
+struct options : example::model_options {
     int steps = 1200;
-    int threads = 0;  // 0: as many as the machine runs at once
-    std::uint64_t seed = 1;
     int sample = 300;
     double temperature = 0.7;
-    std::string text, save, load, svg, json;
-    bool help = false;
-    std::set<std::string> given;  // names of the options on the command line, without dashes
+    std::string text;
+
+    options() { hidden = 64; }
 };
 
 // Throws usage_error.
 options read_command_line(int argc, const char* const* argv);
-
-// Takes over what a saved model settles: router, experts, k, hidden and seed. Throws usage_error where the command line
-// says something else.
-void adopt(options& chosen, const options& saved);
 
 std::string help_text();
 
