@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-# Code in the docs stands in files that are compiled: every ```cpp block behind `<!-- from FILE -->` is a piece of FILE, word
-# for word. With PROGRAM, the ```text block of write-a-router.md is a piece of what that program prints.
+# Code in the docs stands in files that are compiled: every ```cpp block stands behind `<!-- from FILE -->` and is a piece of
+# FILE, word for word. With PROGRAM, the ```text block of write-a-router.md is a piece of what that program prints.
 #   cmake -DROOT=source [-DPROGRAM=custom_router] -P snippets.cmake
 cmake_minimum_required(VERSION 3.22...3.31)
 set(checked 0)
 file(GLOB pages "${ROOT}/docs/*.md")
 foreach(page ${pages})
   file(READ "${page}" rest)
+  string(REGEX MATCHALL "```cpp" blocks "${rest}")
+  string(REGEX MATCHALL "<!-- from [^\n]*\n```cpp\n" named "${rest}")
+  list(LENGTH blocks count)
+  list(LENGTH named count_named)
+  if(NOT count EQUAL count_named)
+    message(SEND_ERROR "${page}: ${count} pieces of code, but ${count_named} name the file they come from")
+  endif()
   while(TRUE)
     string(FIND "${rest}" "<!-- from " at)
     if(at EQUAL -1)
@@ -29,7 +36,7 @@ foreach(page ${pages})
     math(EXPR checked "${checked} + 1")
   endwhile()
 endforeach()
-if(checked LESS 5)
+if(checked LESS 18)
   message(FATAL_ERROR "only ${checked} pieces of code were found")
 endif()
 if(PROGRAM)
