@@ -18,6 +18,8 @@ private:
 struct forgets_last_row {};
 struct turns_rows {};
 struct forgets_weights {};
+struct swaps_gate_and_up {};
+struct overwrites_gradients {};
 
 }  // namespace
 
@@ -69,6 +71,22 @@ struct kernels<forgets_weights> : kernels<reference_tag> {
         kernels<reference_tag>::weighted_sum<B, T>(b, plan, rows, {}, y, more);
     }
 };
+template <>
+struct kernels<swaps_gate_and_up> : kernels<reference_tag> {
+    template <class B, class T, class A>
+    static void gated_activation_gradient(B& b, const row_groups& rows, input_view<T> z_gate, input_view<T> z_up,
+                                          input_view<T> dh, const A& act, matrix_view<T> d_gate, matrix_view<T> d_up) {
+        kernels<reference_tag>::gated_activation_gradient<B, T>(b, rows, z_gate, z_up, dh, act, d_up, d_gate);
+    }
+};
+template <>
+struct kernels<overwrites_gradients> : kernels<reference_tag> {
+    template <class B, class T>
+    static void grouped_bias_gradient(B& b, const row_groups& rows, input_view<T> dc, matrix_view<T> db) {
+        kernels<reference_tag>::fill<B, T>(b, db, T(0));
+        kernels<reference_tag>::grouped_bias_gradient<B, T>(b, rows, dc, db);
+    }
+};
 MOE_END
 
 TEST_CASE("the backends keep the laws of backends") {
@@ -79,13 +97,17 @@ TEST_CASE("the backends keep the laws of backends") {
     CHECK(moe::testing::backend_laws<float>(one) == no_violations);
 }
 
-TEST_CASE("a backend that misses a row, turns rows or forgets weights is found") {
+TEST_CASE("a backend with a faulty verb is found, whatever the verb") {
     broken<forgets_last_row> last;
     CHECK(moe::testing::backend_laws<double>(last).breaks("rows"));
     broken<forgets_weights> weights;
     const auto sums = moe::testing::backend_laws<double>(weights);
     CHECK(sums.breaks("products and sums"));
     CHECK(sums.breaks("adjoint identity"));
+    broken<swaps_gate_and_up> swapped;
+    CHECK(moe::testing::backend_laws<double>(swapped).breaks("products and sums"));
+    broken<overwrites_gradients> overwriting;
+    CHECK(moe::testing::backend_laws<double>(overwriting).breaks("products and sums"));
     broken<turns_rows> turned;
     const auto found = moe::testing::plan_laws(turned);
     CHECK(found.text() ==
