@@ -19,6 +19,7 @@
 #include "moe/core/tape.hpp"
 #include "moe/layer/backend_check.hpp"
 #include "moe/layer/layer_check.hpp"
+#include "moe/layer/layer_flow.hpp"
 #include "moe/layer/router.hpp"
 
 MOE_BEGIN
@@ -84,7 +85,7 @@ public:
         if constexpr (ok && runs_on<B>()) {
             const batch<scalar> call = checked<B>(other, in, y);
             arena_frame frame(b.scratch());
-            (void)run(other, b, call, y, b.scratch(), static_cast<record<B>*>(nullptr));
+            (void)flow<B>{parts_, other, b}.forward(call, y, b.scratch(), nullptr);
         }
     }
     template <class B>
@@ -94,8 +95,8 @@ public:
         if constexpr (ok && runs_on<B>()) {
             const batch<scalar>& call = tape.begin(checked<B>(other, in, y), space_of<typename B::memory>);
             record<B>* rec = tape.memory().create(record<B>{});
-            const plan_view plan = run(other, b, call, y, tape.memory(), rec);
-            take_adjoint(b, call, *rec, tape);
+            const plan_view plan = flow<B>{parts_, other, b}.forward(call, y, tape.memory(), rec);
+            flow<B>::clear_adjoint(b, *rec, tape);
             tape.keep(&rec->routing, plan, &detail::record_type<record<B>>, rec);
         }
     }
@@ -111,7 +112,7 @@ public:
             detail::require_disjoint("x", in.x, "dx", dx);
             const auto& rec = *static_cast<const record<B>*>(tape.take(&detail::record_type<record<B>>));
             arena_frame frame(b.scratch());
-            run_back(other, b, rec, tape.plan(), dy, tape.d, dx, g, g_router);
+            flow<B>{parts_, other, b}.backward(rec, tape.plan(), dy, tape.d, dx, g, g_router);
         }
     }
 
@@ -170,19 +171,11 @@ public:
     }
 
 private:
-    static constexpr std::size_t part_count = 2 + sizeof...(More);
-
     template <class B>
-    using record = detail::layer_record<B, scalar, Router, Experts, More...>;
+    using flow = detail::layer_flow<B, scalar, Router, Experts, More...>;
+    template <class B>
+    using record = typename flow<B>::record;
     using parts = std::tuple<Router, Experts, More...>;
-
-    // Where a record keeps what the combine returned.
-    template <class Record>
-    static auto kept_combine(Record* rec) {
-        constexpr std::size_t place = detail::find_role<parts, combine_part>();
-        if constexpr (place < part_count) return rec == nullptr ? nullptr : &std::get<place - 2>(rec->more);
-        else return rec == nullptr ? nullptr : &rec->nothing_of_combine;
-    }
 
     void check_sizes() const {
         (void)outputs();  // throws if the combine does not fit the experts
@@ -229,91 +222,6 @@ private:
         detail::require_disjoint("x", call.x, "y", y);
         detail::require_disjoint("batch.features", call.features, "y", y);
         return call;
-    }
-
-    template <class B>
-    plan_view run(const Router& routes, B& b, const batch<scalar>& in, matrix_view<scalar> y, arena& memory,
-                  record<B>* rec) const {
-        using K = kernels_of<B>;
-        const routing<scalar> s = routes.route(b, in, memory, rec == nullptr ? nullptr : &rec->router);
-        const plan_view plan =
-            K::build_plan(b, in.tokens(), s.experts, s.routes.offset, s.routes.expert, memory);
-        const matrix_view<scalar> rows = memory.take<scalar>(plan.rows(), detail::outputs_of(experts()));
-        detail::run_kept(b, memory, rec == nullptr ? nullptr : &rec->experts,
-                         [&] { return experts().forward(b, s, plan, rows); });
-        const auto& combine = detail::combine_of<scalar>(parts_);
-        detail::run_kept(b, memory, kept_combine(rec), [&] { return combine.forward(b, s, plan, rows, y); });
-        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) {
-            observer.forward(s, plan, matrix_view<const scalar>(rows));
-        });
-        detail::for_role<shared_part>(parts_, [&](const auto& shared, auto place) {
-            constexpr std::size_t i = decltype(place)::value - 2;
-            detail::run_kept(b, memory, rec == nullptr ? nullptr : &std::get<i>(rec->more),
-                             [&] { return shared.forward(b, s, y); });
-        });
-        if (rec != nullptr) {
-            rec->routing = s;
-            rec->rows = rows;
-        }
-        return plan;
-    }
-
-    template <class B>
-    void take_adjoint(B& b, const batch<scalar>& in, const record<B>& rec, tape<scalar>& tape) const {
-        using K = kernels_of<B>;
-        const auto zeros = [&](matrix_view<const scalar> like) {
-            matrix_view<scalar> m = tape.memory().template take<scalar>(like.rows, like.cols);
-            K::fill(b, m, scalar(0));
-            return m;
-        };
-        const routing<scalar>& s = rec.routing;
-        tape.d.logits = zeros(s.logits);
-        tape.d.scores = zeros(s.scores);
-        tape.d.weight = tape.memory().template take<scalar>(s.routes.weight.size());
-        K::fill(b, detail::as_row(tape.d.weight), scalar(0));
-        if (in.features.data != in.x.data) tape.d.features = zeros(in.features);
-        if (in.state.data != nullptr) tape.d.state = zeros(in.state);
-        if (in.next_state.data != nullptr) tape.d.next_state = zeros(in.next_state);
-    }
-
-    template <class B>
-    void run_back(const Router& routes, B& b, const record<B>& rec, const plan_view& plan, matrix_view<const scalar> dy,
-                  adjoint<scalar>& d, matrix_view<scalar> dx, gradient& g, gradient_t<Router>& g_router) const {
-        using K = kernels_of<B>;
-        const routing<scalar>& s = rec.routing;
-        K::fill(b, dx, scalar(0));
-        d.x = dx;
-        if (d.features.data == nullptr) d.features = dx;
-        matrix_view<const scalar> d_routed = dy;
-        detail::for_role<shared_part>(parts_, [&](const auto& shared, auto place) {
-            constexpr std::size_t i = decltype(place)::value;
-            if constexpr (detail::mixes_routed<std::tuple_element_t<i, parts>>()) {
-                const matrix_view<scalar> mixed = b.scratch().template take<scalar>(dy.rows, dy.cols);
-                arena_frame scratch(b.scratch());
-                detail::call_backward(shared, std::get<i - 2>(rec.more), std::get<i>(g), b, s, dy, mixed, d);
-                d_routed = mixed;
-            } else {
-                arena_frame scratch(b.scratch());
-                detail::call_backward(shared, std::get<i - 2>(rec.more), std::get<i>(g), b, s, dy, d);
-            }
-        });
-        arena_frame frame(b.scratch());
-        const matrix_view<scalar> d_rows = b.scratch().template take<scalar>(rec.rows.rows, rec.rows.cols);
-        const matrix_view<const scalar> rows = rec.rows;
-        auto&& combine_gradient = detail::combine_gradient(std::type_identity<parts>{}, g);
-        detail::call_backward(detail::combine_of<scalar>(parts_), *kept_combine(&rec), combine_gradient, b, s, plan, rows,
-                              d_routed, d_rows, d);
-        const matrix_view<const scalar> upstream = d_rows;
-        detail::for_role<observer_part>(parts_, [&](const auto& observer, auto) {
-            observer.backward(s, plan, upstream);
-        });
-        {
-            arena_frame scratch(b.scratch());
-            detail::call_backward(experts(), rec.experts, std::get<1>(g), b, s, plan, upstream, d);
-        }
-        routes.backward(b, rec.router, d, g_router);
-        detail::clear_masked_rows(b, s.in().mask, d.features);
-        detail::clear_masked_rows(b, s.in().mask, dx);
     }
 
     parts parts_;

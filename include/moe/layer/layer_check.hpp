@@ -161,28 +161,6 @@ constexpr auto saved_of_part() {
 template <class Part, class B, class T>
 using part_saved_t = decltype(saved_of_part<Part, B, T>());
 
-template <class B, class T, class Router, class Experts, class... More>
-struct layer_record {
-    typename Router::template record<B> router;
-    part_saved_t<Experts, B, T> experts;
-    std::tuple<part_saved_t<More, B, T>...> more;
-    nothing nothing_of_combine;  // of a layer without a combine among its parts
-    moe::routing<T> routing;
-    matrix_view<T> rows;
-};
-
-// Runs a part inside its own frames; what it returns is kept in training and gone in inference.
-template <class B, class Saved, class F>
-void run_kept(B& b, arena& memory, Saved* kept, const F& f) {
-    arena_frame scratch(b.scratch());
-    if (kept != nullptr) {
-        *kept = value_of(f);
-    } else {
-        arena_frame saved(memory);
-        (void)value_of(f);
-    }
-}
-
 template <class Part>
 constexpr const char* part_name() {
     if constexpr (has_role<Part, router_part>) return "router";
