@@ -17,7 +17,8 @@ void check_warm_calls(B& b) {
     moe::layer layer{moe::router{moe::linear_gate<float>{{.features = 5, .experts = 8}}, moe::gaussian_noise{.sigma = 0.1},
                                  moe::sigmoid{}, moe::selection_bias{8}, moe::group_limit{.groups = 4, .keep = 2},
                                  moe::top_k{.k = 2}, moe::renormalize{.epsilon = 1e-20}, moe::scale{2.5}},
-                     moe::swiglu_bank<float>{{.features = 5, .hidden = 7, .experts = 8, .bias = true}},
+                     moe::swiglu_bank<float, moe::bf16_with_masters>{
+                         {.features = 5, .hidden = 7, .experts = 8, .bias = true}},
                      moe::shared{moe::swiglu_bank<float>{{.features = 5, .hidden = 7, .experts = 1}}}};
     const auto x = moe::testing::random_matrix<float>(33, 5, 1);
     const auto dy = moe::testing::random_matrix<float>(33, 5, 2);

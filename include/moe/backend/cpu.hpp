@@ -9,6 +9,7 @@
 // Memory: nothing is allocated once scratch has grown; rows and columns that a verb does not name are not written.
 #pragma once
 
+#include "moe/backend/cpu/bf16.hpp"
 #include "moe/backend/cpu/elementwise.hpp"
 #include "moe/backend/cpu/forward.hpp"
 #include "moe/backend/cpu/input_gradient.hpp"
@@ -71,6 +72,12 @@ template <>
 struct kernels<cpu_tag> : kernels<reference_tag> {
     using base = kernels<reference_tag>;
 
+    template <class T, class W>
+    static constexpr const char* product_name() {
+        if constexpr (detail::has_product<T, W>) return detail::product_of<T, W>::name;
+        else return base::product_name<T, W>();
+    }
+
     template <class B, class P>
     static void for_rows(B& b, index_t n, const P& program) {
         const index_t chunk = std::max(index_t{1}, n / (8 * b.threads()));
@@ -81,10 +88,10 @@ struct kernels<cpu_tag> : kernels<reference_tag> {
         });
     }
 
-    template <class B, class T>
-    static void grouped_linear(B& b, const row_groups& rows, input_view<T> a, const panels<T>& w, input_view<T> bias,
+    template <class B, class T, class W>
+    static void grouped_linear(B& b, const row_groups& rows, input_view<T> a, const W& w, input_view<T> bias,
                                matrix_view<T> c) {
-        if constexpr (has_simd<T>) {
+        if constexpr (detail::has_product<T, W>) {
             detail::multiply_forward(b, rows, a, {&w}, [&](const detail::strip& s, index_t p, T* const* sum) {
                 const index_t column = p * panels<T>::width;
                 const index_t columns = detail::panel_columns<T>(w.outputs(), p);
@@ -96,11 +103,10 @@ struct kernels<cpu_tag> : kernels<reference_tag> {
         }
     }
 
-    template <class B, class T, class A>
-    static void grouped_activation(B& b, const row_groups& rows, input_view<T> a, const panels<T>& w,
-                                   input_view<T> bias, const A& act, matrix_view<T> h,
-                                   std::type_identity_t<matrix_view<T>> z) {
-        if constexpr (has_simd<T>) {
+    template <class B, class T, class A, class W>
+    static void grouped_activation(B& b, const row_groups& rows, input_view<T> a, const W& w, input_view<T> bias,
+                                   const A& act, matrix_view<T> h, std::type_identity_t<matrix_view<T>> z) {
+        if constexpr (detail::has_product<T, W>) {
             detail::multiply_forward(b, rows, a, {&w}, [&](const detail::strip& s, index_t p, T* const* sum) {
                 const index_t column = p * panels<T>::width;
                 const index_t columns = detail::panel_columns<T>(w.outputs(), p);
@@ -114,12 +120,12 @@ struct kernels<cpu_tag> : kernels<reference_tag> {
         }
     }
 
-    template <class B, class T, class A>
-    static void grouped_gated_activation(B& b, const row_groups& rows, input_view<T> a, const panels<T>& w_gate,
-                                         const panels<T>& w_up, input_view<T> bias_gate, input_view<T> bias_up,
-                                         const A& act, matrix_view<T> h, std::type_identity_t<matrix_view<T>> z_gate,
+    template <class B, class T, class A, class W>
+    static void grouped_gated_activation(B& b, const row_groups& rows, input_view<T> a, const W& w_gate,
+                                         const W& w_up, input_view<T> bias_gate, input_view<T> bias_up, const A& act,
+                                         matrix_view<T> h, std::type_identity_t<matrix_view<T>> z_gate,
                                          std::type_identity_t<matrix_view<T>> z_up) {
-        if constexpr (has_simd<T>) {
+        if constexpr (detail::has_product<T, W>) {
             detail::multiply_forward(
                 b, rows, a, {&w_gate, &w_up}, [&](const detail::strip& s, index_t p, T* const* sum) {
                     const index_t column = p * panels<T>::width;
@@ -138,10 +144,10 @@ struct kernels<cpu_tag> : kernels<reference_tag> {
         }
     }
 
-    template <class B, class T>
-    static void grouped_input_gradient(B& b, const row_groups& rows, input_view<T> dc, const panels<T>& w,
-                                       matrix_view<T> da, bool accumulate) {
-        if constexpr (has_simd<T>)
+    template <class B, class T, class W>
+    static void grouped_input_gradient(B& b, const row_groups& rows, input_view<T> dc, const W& w, matrix_view<T> da,
+                                       bool accumulate) {
+        if constexpr (detail::has_product<T, W>)
             detail::input_gradient(b, rows, dc, w, da, accumulate);
         else
             base::grouped_input_gradient<B, T>(b, rows, dc, w, da, accumulate);

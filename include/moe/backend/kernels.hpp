@@ -30,6 +30,10 @@
 //   copy, fill, add             matrices                                a matrix
 //   copy_in, copy_out           a span of the host | of the backend     a span of the backend | of the host, at once
 //
+// W is any container of weights (core/panels.hpp): panels<T>, or a short format that backends decode. A product with
+// weights in a short format rounds A to it, and sums in T; the input gradient takes the decoded weights and dC as it
+// is. Weight gradients are panels<T>.
+//
 // Sums over K and N run in one stated order inside a backend, whatever the number of rows or threads. Sums over rows
 // (weight and bias gradients) run in ascending row order, split by output.
 #pragma once
@@ -47,6 +51,14 @@ template <class B>
 using kernels_of = kernels<typename B::tag>;
 
 struct reference_tag {};
+
+// What the grouped products of T with weights W run on in backend B, in words; which weights have vector kernels is the
+// backend's own matter, so ask before a format is put to work.
+template <class B, class T, class W>
+constexpr const char* product_name() {
+    if constexpr (requires { kernels_of<B>::template product_name<T, W>(); }) return kernels_of<B>::template product_name<T, W>();
+    else return "a backend that does not say";
+}
 
 // Whether the host may read and write what lies in the memory of this backend.
 template <class B>

@@ -23,21 +23,26 @@ private:
 
 template <>
 struct kernels<reference_tag> {
+    template <class T, class W>
+    static constexpr const char* product_name() {
+        return "plain loops";
+    }
+
     template <class B, class P>
     static void for_rows(B&, index_t n, const P& program) {
         for (index_t i = 0; i < n; ++i) program(i);
     }
 
-    template <class B, class T>
-    static void grouped_linear(B&, const row_groups& rows, input_view<T> a, const panels<T>& w,
+    template <class B, class T, class W>
+    static void grouped_linear(B&, const row_groups& rows, input_view<T> a, const W& w,
                                input_view<T> bias, matrix_view<T> c) {
         for_each(rows, w.outputs(), [&](index_t g, index_t r, index_t n) {
             c(r, n) = dot(a.row(rows.source(r)), w, g, n) + at(bias, g, n);
         });
     }
 
-    template <class B, class T, class A>
-    static void grouped_activation(B&, const row_groups& rows, input_view<T> a, const panels<T>& w,
+    template <class B, class T, class A, class W>
+    static void grouped_activation(B&, const row_groups& rows, input_view<T> a, const W& w,
                                    input_view<T> bias, const A& act, matrix_view<T> h, std::type_identity_t<matrix_view<T>> z) {
         for_each(rows, w.outputs(), [&](index_t g, index_t r, index_t n) {
             const T value = dot(a.row(rows.source(r)), w, g, n) + at(bias, g, n);
@@ -46,9 +51,9 @@ struct kernels<reference_tag> {
         });
     }
 
-    template <class B, class T, class A>
-    static void grouped_gated_activation(B&, const row_groups& rows, input_view<T> a, const panels<T>& w_gate,
-                                         const panels<T>& w_up, input_view<T> bias_gate,
+    template <class B, class T, class A, class W>
+    static void grouped_gated_activation(B&, const row_groups& rows, input_view<T> a, const W& w_gate,
+                                         const W& w_up, input_view<T> bias_gate,
                                          input_view<T> bias_up, const A& act, matrix_view<T> h,
                                          std::type_identity_t<matrix_view<T>> z_gate,
                                          std::type_identity_t<matrix_view<T>> z_up) {
@@ -64,12 +69,12 @@ struct kernels<reference_tag> {
         });
     }
 
-    template <class B, class T>
-    static void grouped_input_gradient(B&, const row_groups& rows, input_view<T> dc, const panels<T>& w,
+    template <class B, class T, class W>
+    static void grouped_input_gradient(B&, const row_groups& rows, input_view<T> dc, const W& w,
                                        matrix_view<T> da, bool accumulate) {
         for_each(rows, w.inputs(), [&](index_t g, index_t r, index_t k) {
             T sum = T(0);
-            for (index_t n = 0; n < w.outputs(); ++n) sum += dc(r, n) * w(g, n, k);
+            for (index_t n = 0; n < w.outputs(); ++n) sum += dc(r, n) * T(w(g, n, k));
             da(r, k) = accumulate ? da(r, k) + sum : sum;
         });
     }
@@ -222,10 +227,10 @@ private:
         }
     }
 
-    template <class T>
-    static T dot(const T* x, const panels<T>& w, index_t g, index_t n) {
+    template <class T, class W>
+    static T dot(const T* x, const W& w, index_t g, index_t n) {
         T sum = T(0);
-        for (index_t k = 0; k < w.inputs(); ++k) sum += x[k] * w(g, n, k);
+        for (index_t k = 0; k < w.inputs(); ++k) sum += as_input<typename W::value_type>(x[k]) * T(w(g, n, k));
         return sum;
     }
 

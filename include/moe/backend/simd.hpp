@@ -116,6 +116,12 @@ public:
 
     batch_type native() const { return v_; }
     register_type registers() const { return v_; }
+    // The same bits as another register's.
+    template <class R>
+    MOE_INLINE static simd_vector from_bits(R r) {
+        static_assert(sizeof(R) == sizeof(register_type));
+        return simd_vector(batch_type((register_type)r));
+    }
 
 private:
     batch_type v_;

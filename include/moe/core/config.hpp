@@ -22,7 +22,13 @@
 
 // One letter group per instruction set that changes generated code.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#if defined(__AVX512BF16__) && defined(__AVX512FP16__)
+#define MOE_ISA_NAME avx512_bf16_fp16
+#elif defined(__AVX512BF16__)
+#define MOE_ISA_NAME avx512_bf16
+#else
 #define MOE_ISA_NAME avx512
+#endif
 #elif defined(__AVX512F__)
 #define MOE_ISA_NAME avx512f
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -41,6 +47,13 @@
 #define MOE_ISA_NAME neon64
 #else
 #define MOE_ISA_NAME generic
+#endif
+
+// Whether products with bfloat16 weights run on vdpbf16ps; backend/cpu/bf16.hpp says why not everywhere it exists.
+#if defined(__AVX512BF16__) && !defined(__AVX512FP16__)
+#define MOE_BF16_DOT 1
+#else
+#define MOE_BF16_DOT 0
 #endif
 
 #define MOE_JOIN_(major, minor, isa) v##major##_##minor##_##isa

@@ -11,8 +11,8 @@ namespace detail {
 
 // Uniform in +-1/sqrt(K), the usual start of a linear map with K inputs. A pure function of seed and name, the same for
 // every scalar type up to rounding.
-template <class T>
-void draw_uniform(panels<T>& w, std::uint64_t seed, std::string_view name) {
+template <class W>
+void draw_uniform(W& w, std::uint64_t seed, std::string_view name) {
     if (w.inputs() == 0) return;
     const random_stream random(seed, stream_id(name));
     const double bound = 1.0 / std::sqrt(static_cast<double>(w.inputs()));
@@ -21,10 +21,11 @@ void draw_uniform(panels<T>& w, std::uint64_t seed, std::string_view name) {
             const std::uint64_t row = static_cast<std::uint64_t>(g) * static_cast<std::uint64_t>(w.outputs()) +
                                       static_cast<std::uint64_t>(n);
             for (index_t k = 0; k < w.inputs(); ++k) {
-                w(g, n, k) = static_cast<T>(bound * (2.0 * random.uniform(row, static_cast<std::uint32_t>(k)) - 1.0));
+                w(g, n, k) = static_cast<typename W::value_type>(bound * (2.0 * random.uniform(row, static_cast<std::uint32_t>(k)) - 1.0));
             }
         }
     }
+    if constexpr (requires { w.changed(); }) w.changed();
 }
 
 inline void require_positive(const char* option, index_t value) {

@@ -9,16 +9,24 @@
 // A panel is one forward stream for a matrix-vector product, holds a register tile for a matrix product, and serves both
 // products of the backward pass, so no weight is ever repacked, and optimisers, which work element by element, need not
 // know. The outputs behind the last one are zeros, and stay zeros because their gradients are.
+//
+// panels<E, 2> keeps the inputs 2i and 2i+1 of an output side by side, as instructions that multiply pairs want them
+// (behind an odd K stands a zero). A line, the weights of `together` inputs for `width` outputs, always has 256 bytes.
+//
+//     element (g, n, k)  ->  (((g * panels + n / width) * lines + k / 2) * width + n % width) * 2 + k % 2
 #pragma once
 
+#include "moe/core/bfloat16.hpp"
 #include "moe/core/storage.hpp"
 
 MOE_BEGIN
 
 // Panels as kernels and row programs see them.
-template <class T>
+template <class T, index_t together_ = 1>
 struct panels_view {
-    static constexpr index_t width = static_cast<index_t>(256 / sizeof(T));
+    using value_type = std::remove_const_t<T>;
+    static constexpr index_t together = together_;
+    static constexpr index_t width = static_cast<index_t>(256 / sizeof(T)) / together;
 
     T* data = nullptr;
     index_t groups = 0;
@@ -26,20 +34,29 @@ struct panels_view {
     index_t inputs = 0;
 
     MOE_FN index_t panel_count() const { return (outputs + width - 1) / width; }
-    // The first weight of panel p of group g, [K][width].
+    MOE_FN index_t lines() const { return (inputs + together - 1) / together; }
+    // The first weight of panel p of group g, [lines][width][together].
     MOE_FN T* panel(index_t g, index_t p) const {
-        return data + (std::ptrdiff_t(g) * panel_count() + p) * inputs * width;
+        return data + (std::ptrdiff_t(g) * panel_count() + p) * lines() * width * together;
     }
     MOE_FN T& operator()(index_t g, index_t n, index_t k) const {
-        return panel(g, n / width)[std::ptrdiff_t(k) * width + n % width];
+        return panel(g, n / width)[(std::ptrdiff_t(k / together) * width + n % width) * together + k % together];
     }
 };
 
-template <class T>
+// An activation as a product with weights of type E sees it: weights in a short format meet inputs rounded to it.
+template <class E, class T>
+MOE_FN T as_input(T x) {
+    if constexpr (std::is_arithmetic_v<E>) return x;
+    else return static_cast<T>(static_cast<float>(E(x)));
+}
+
+template <class T, index_t together_ = 1>
 class panels {
 public:
     using value_type = T;
-    static constexpr index_t width = panels_view<T>::width;
+    static constexpr index_t together = together_;
+    static constexpr index_t width = panels_view<T, together>::width;
 
     panels() = default;
     panels(index_t groups, index_t outputs, index_t inputs) : groups_(groups), outputs_(outputs), inputs_(inputs) {
@@ -52,14 +69,15 @@ public:
     index_t inputs() const { return inputs_; }
     index_t panel_count() const { return (outputs_ + width - 1) / width; }
 
-    // The first weight of panel p of group g, [K][width].
+    // Lines of a panel: K / together, rounded up.
+    index_t lines() const { return (inputs_ + together - 1) / together; }
+
+    // The first weight of panel p of group g, [lines][width][together].
     T* panel(index_t g, index_t p) { return storage_.data() + panel_offset(g, p); }
     const T* panel(index_t g, index_t p) const { return storage_.data() + panel_offset(g, p); }
 
-    T& operator()(index_t g, index_t n, index_t k) { return panel(g, n / width)[std::ptrdiff_t(k) * width + n % width]; }
-    const T& operator()(index_t g, index_t n, index_t k) const {
-        return panel(g, n / width)[std::ptrdiff_t(k) * width + n % width];
-    }
+    T& operator()(index_t g, index_t n, index_t k) { return panel(g, n / width)[place_in_panel(n, k)]; }
+    const T& operator()(index_t g, index_t n, index_t k) const { return panel(g, n / width)[place_in_panel(n, k)]; }
 
     // Sets or reads one group as a row-major [N,K] matrix, the layout of checkpoints.
     template <class U>
@@ -79,8 +97,10 @@ public:
         }
     }
 
-    panels_view<T> view() { return {storage_.data(), groups_, outputs_, inputs_}; }
-    panels_view<const T> view() const { return {storage_.data(), groups_, outputs_, inputs_}; }
+    panels_view<T, together> view() { return {storage_.data(), groups_, outputs_, inputs_}; }
+    panels_view<const T, together> view() const { return {storage_.data(), groups_, outputs_, inputs_}; }
+    // What kernels read; other containers of weights keep it beside what they train.
+    const panels& packed() const { return *this; }
 
     const memory_space& space() const { return storage_.space(); }
     void move_to(const memory_space& to) { storage_.move_to(to); }
@@ -91,11 +111,13 @@ public:
     std::span<const T> span() const { return storage_.span(); }
 
 private:
-    std::size_t group_size() const {
-        return static_cast<std::size_t>(panel_count()) * static_cast<std::size_t>(inputs_) * std::size_t(width);
-    }
+    std::size_t panel_size() const { return std::size_t(lines()) * std::size_t(width) * std::size_t(together); }
+    std::size_t group_size() const { return static_cast<std::size_t>(panel_count()) * panel_size(); }
     std::size_t panel_offset(index_t g, index_t p) const {
-        return static_cast<std::size_t>(g) * group_size() + std::size_t(p) * std::size_t(inputs_) * std::size_t(width);
+        return static_cast<std::size_t>(g) * group_size() + std::size_t(p) * panel_size();
+    }
+    static std::ptrdiff_t place_in_panel(index_t n, index_t k) {
+        return (std::ptrdiff_t(k / together) * width + n % width) * together + k % together;
     }
     void check_group(index_t g) const {
         if (g < 0 || g >= groups_) {
@@ -109,5 +131,8 @@ private:
     index_t inputs_ = 0;
     buffer<T> storage_;
 };
+
+// Pairs of bfloat16, for products that sum in float.
+using bf16_panels = panels<bfloat16, 2>;
 
 MOE_END

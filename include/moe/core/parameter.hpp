@@ -10,7 +10,7 @@
 // stored. `state(v, p...)` names, in the same way, what is saved but not trained (a selection bias).
 #pragma once
 
-#include "moe/core/panels.hpp"
+#include "moe/core/mastered.hpp"
 
 MOE_BEGIN
 
@@ -40,13 +40,34 @@ template <class C>
 auto flat(C& values) {
     return std::span(values.data(), values.size());
 }
-template <class T>
-std::span<T> flat(panels<T>& p) {
+template <class T, index_t together>
+std::span<T> flat(panels<T, together>& p) {
     return p.span();
 }
-template <class T>
-std::span<const T> flat(const panels<T>& p) {
+template <class T, index_t together>
+std::span<const T> flat(const panels<T, together>& p) {
     return p.span();
+}
+
+template <class W>
+std::span<float> flat(mastered<W>& w) {
+    return w.span();
+}
+template <class W>
+std::span<const float> flat(const mastered<W>& w) {
+    return w.span();
+}
+
+// Call after elements of flat(tensor) were written: brings up to date what a tensor derives from them. run(n, f) calls
+// f(0) ... f(n-1).
+template <class Tensor, class Run>
+void elements_changed(Tensor& tensor, const Run& run) {
+    if constexpr (requires { tensor.changed(run); }) tensor.changed(run);
+    else if constexpr (requires { tensor.changed(); }) tensor.changed();
+}
+template <class Tensor>
+void elements_changed(Tensor& tensor) {
+    if constexpr (requires { tensor.changed(); }) tensor.changed();
 }
 
 // A visitor that knows where it stands: hands (parameter_name, tensors...) to the visitor it holds.

@@ -12,16 +12,22 @@
 
 MOE_BEGIN
 
-enum class scalar_type : std::uint8_t { float32 = 1, float64 = 2 };
+enum class scalar_type : std::uint8_t { float32 = 1, float64 = 2, bfloat16 = 3 };
 
 template <class T>
 constexpr scalar_type scalar_type_of() {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "moe: parameters are float or double");
-    return std::is_same_v<T, float> ? scalar_type::float32 : scalar_type::float64;
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, bfloat16>,
+                  "moe: parameters are float or double, weights may be bfloat16");
+    if constexpr (std::is_same_v<T, bfloat16>) return scalar_type::bfloat16;
+    else return std::is_same_v<T, float> ? scalar_type::float32 : scalar_type::float64;
 }
 
-constexpr std::size_t size_of(scalar_type type) { return type == scalar_type::float32 ? 4 : 8; }
-constexpr const char* name_of(scalar_type type) { return type == scalar_type::float32 ? "float32" : "float64"; }
+constexpr std::size_t size_of(scalar_type type) {
+    return type == scalar_type::float64 ? 8 : type == scalar_type::float32 ? 4 : 2;
+}
+constexpr const char* name_of(scalar_type type) {
+    return type == scalar_type::float64 ? "float64" : type == scalar_type::float32 ? "float32" : "bfloat16";
+}
 
 struct tensor_shape {
     std::array<index_t, 3> dims{};
@@ -40,9 +46,13 @@ struct tensor_shape {
     friend bool operator==(const tensor_shape&, const tensor_shape&) = default;
 };
 
-template <class T>
-tensor_shape shape_of(const panels<T>& p) {
+template <class T, index_t together>
+tensor_shape shape_of(const panels<T, together>& p) {
     return {{p.groups(), p.outputs(), p.inputs()}, 3};
+}
+template <class W>
+tensor_shape shape_of(const mastered<W>& w) {
+    return shape_of(w.masters());
 }
 template <class T>
 tensor_shape shape_of(const matrix<T>& m) {
@@ -71,19 +81,29 @@ void set_tensor(Tensor& tensor, const T* in) {
     const auto values = flat(tensor);
     std::copy(in, in + values.size(), values.begin());
 }
-template <class T>
-void read_tensor(const panels<T>& p, T* out) {
+template <class T, index_t together>
+void read_tensor(const panels<T, together>& p, T* out) {
     const std::size_t size = std::size_t(p.outputs()) * std::size_t(p.inputs());
     for (index_t g = 0; g < p.groups(); ++g) {
         p.read(g, matrix_view<T>{out + std::size_t(g) * size, p.outputs(), p.inputs()});
     }
 }
-template <class T>
-void set_tensor(panels<T>& p, const T* in) {
+template <class T, index_t together>
+void set_tensor(panels<T, together>& p, const T* in) {
     const std::size_t size = std::size_t(p.outputs()) * std::size_t(p.inputs());
     for (index_t g = 0; g < p.groups(); ++g) {
         p.assign(g, matrix_view<const T>{in + std::size_t(g) * size, p.outputs(), p.inputs()});
     }
+}
+
+template <class W>
+void read_tensor(const mastered<W>& w, float* out) {
+    read_tensor(w.masters(), out);
+}
+template <class W>
+void set_tensor(mastered<W>& w, const float* in) {
+    set_tensor(w.masters(), in);
+    w.changed();
 }
 
 // Calls f with the tensor, or with a copy where the host reads it.
@@ -120,6 +140,7 @@ public:
             detail::change(*static_cast<Tensor*>(object),
                            [in](Tensor& t) { detail::set_tensor(t, static_cast<const T*>(in)); });
         };
+        changed_ = [](void* object) { detail::change(*static_cast<Tensor*>(object), [](Tensor& t) { elements_changed(t); }); };
     }
 
     scalar_type type() const { return type_; }
@@ -127,6 +148,8 @@ public:
     std::size_t bytes() const { return shape_.elements() * size_of(type_); }
     void read(void* out) const { read_(object_, out); }
     void set(const void* in) const { set_(object_, in); }
+    // Elements of flat(tensor) were written.
+    void changed() const { changed_(object_); }
 
 private:
     tensor_shape shape_;
@@ -134,6 +157,7 @@ private:
     void* object_;
     void (*read_)(const void*, void*) = nullptr;
     void (*set_)(void*, const void*) = nullptr;
+    void (*changed_)(void*) = nullptr;
 };
 
 // A tensor of a layer whose type is only known at run time: its elements as stored, and its shape.
@@ -141,6 +165,8 @@ template <class T>
 struct any_tensor {
     std::span<T> values;
     tensor_ref ref;
+
+    void changed() const { ref.changed(); }
 
     template <class Tensor>
     static any_tensor of(Tensor& tensor) {

@@ -5,6 +5,7 @@
 //     gated    h = act(x W_gate^T + b_gate, x W_up^T + b_up)          ffn_bank<T, gated<silu>>  (SwiGLU)
 //     row      = h W_down^T + b_down
 //
+// The third argument says how weights are kept (experts/weight_storage.hpp): ffn_bank<float, silu, bf16_weights>.
 // Source: Switch, NLLB (plain); Mixtral, DeepSeek, Qwen (gated); Shazeer 2020 for the gated kinds.
 // An expert without rows costs nothing and gets a gradient of exact zeros. Token numbers come from the plan.
 // errors        options below 1, and parameters an activation refuses, throw value_error
@@ -16,6 +17,7 @@
 #include "moe/core/init.hpp"
 #include "moe/experts/activation.hpp"
 #include "moe/experts/bank.hpp"
+#include "moe/experts/weight_storage.hpp"
 
 MOE_BEGIN
 
@@ -43,16 +45,17 @@ inline void check_options(const bank_options& o) {
 template <class A>
 inline constexpr bool is_gated = requires(const A& a) { a.template value<scalar_math>(1.0, 1.0); };
 
-template <class T, class Activation>
+template <class T, class Activation, class Storage = same_scalar>
 class ffn_bank {
 public:
     using role = experts_part;
     using scalar = T;
+    using weights = typename Storage::template weights<T>;
     static constexpr bool any_memory = true;
 
-    panels<T> gate;                           // [E,H,D] gated kinds only
-    panels<T> up;                             // [E,H,D]
-    panels<T> down;                           // [E,Dout,H]
+    weights gate;                             // [E,H,D] gated kinds only
+    weights up;                               // [E,H,D]
+    weights down;                             // [E,Dout,H]
     matrix<T> gate_bias, up_bias, down_bias;  // [E,H], [E,H], [E,Dout], or empty
     Activation activation;
 
@@ -62,15 +65,7 @@ public:
     ffn_bank(bank_options o, Activation act) : activation(act) {
         detail::check_options(o);
         if constexpr (requires { activation.check(); }) activation.check();
-        const index_t outputs = o.outputs == 0 ? o.features : o.outputs;
-        up = panels<T>(o.experts, o.hidden, o.features);
-        down = panels<T>(o.experts, outputs, o.hidden);
-        if constexpr (is_gated<Activation>) gate = panels<T>(o.experts, o.hidden, o.features);
-        if (o.bias) {
-            if constexpr (is_gated<Activation>) gate_bias = matrix<T>(o.experts, o.hidden);
-            up_bias = matrix<T>(o.experts, o.hidden);
-            down_bias = matrix<T>(o.experts, outputs);
-        }
+        allocate(o.experts, o.features, o.hidden, o.outputs == 0 ? o.features : o.outputs, o.bias);
         detail::draw_uniform(gate, o.seed, "bank.gate");
         detail::draw_uniform(up, o.seed, "bank.up");
         detail::draw_uniform(down, o.seed, "bank.down");
@@ -80,6 +75,12 @@ public:
     index_t hidden() const { return up.outputs(); }
     index_t experts() const { return up.groups(); }
     index_t outputs() const { return down.outputs(); }
+
+    // The instructions that the products of this bank run on with backend B.
+    template <class B>
+    static constexpr const char* kernel_name() {
+        return product_name<B, T, std::remove_cvref_t<decltype(std::declval<const weights&>().packed())>>();
+    }
 
     struct saved {
         matrix_view<T> hidden, gate, up;  // [R,H] h and the arguments of the activation
@@ -116,10 +117,10 @@ public:
             if constexpr (is_gated<Activation>) kept.gate = s.memory->template take<T>(count, hidden());
         }
         if constexpr (is_gated<Activation>) {
-            K::grouped_gated_activation(b, by_token, s.in().x, gate, up, gate_bias, up_bias, activation, kept.hidden,
-                                        kept.gate, kept.up);
+            K::grouped_gated_activation(b, by_token, s.in().x, gate.packed(), up.packed(), gate_bias, up_bias,
+                                        activation, kept.hidden, kept.gate, kept.up);
         } else {
-            K::grouped_activation(b, by_token, s.in().x, up, up_bias, activation, kept.hidden, kept.up);
+            K::grouped_activation(b, by_token, s.in().x, up.packed(), up_bias, activation, kept.hidden, kept.up);
         }
         return kept;
     }
@@ -127,7 +128,7 @@ public:
     // h -> rows
     template <class B>
     void contract(B& b, const plan_view& plan, input_view<T> h, matrix_view<T> rows) const {
-        kernels_of<B>::grouped_linear(b, {plan.offset, {}}, h, down, down_bias, rows);
+        kernels_of<B>::grouped_linear(b, {plan.offset, {}}, h, down.packed(), down_bias, rows);
     }
 
     // Writes dh.
@@ -140,7 +141,7 @@ public:
             K::grouped_weight_gradient(b, by_row, d_rows, h, g.down);
             if (down_bias.size() != 0) K::grouped_bias_gradient(b, by_row, d_rows, g.down_bias.view());
         }
-        K::grouped_input_gradient(b, by_row, d_rows, down, dh, false);
+        K::grouped_input_gradient(b, by_row, d_rows, down.packed(), dh, false);
     }
 
     // Adds to d.x; dh is overwritten.
@@ -154,17 +155,38 @@ public:
             const matrix_view<T> d_gate = b.scratch().template take<T>(plan.last_row(), hidden());
             K::gated_activation_gradient(b, by_row, kept.gate, kept.up, dh, activation, d_gate, dh);
             if constexpr (learns<G>) add_weights(b, plan, s, d_gate, g.gate, g.gate_bias);
-            K::grouped_input_gradient(b, by_row, d_gate, gate, dx, false);
+            K::grouped_input_gradient(b, by_row, d_gate, gate.packed(), dx, false);
         } else {
             K::activation_gradient(b, by_row, kept.up, activation, dh);
         }
         if constexpr (learns<G>) add_weights(b, plan, s, dh, g.up, g.up_bias);
-        K::grouped_input_gradient(b, by_row, dh, up, dx, is_gated<Activation>);
+        K::grouped_input_gradient(b, by_row, dh, up.packed(), dx, is_gated<Activation>);
         K::weighted_sum(b, plan, dx, {}, d.x, true);
     }
 
+    // Gradients are plain whatever the storage of the weights.
+    auto make_gradient() const
+        requires(Storage::trained && !std::is_same_v<Storage, same_scalar>)
+    {
+        using plain = ffn_bank<T, Activation>;
+        plain zeros(typename plain::unset{}, activation);
+        zeros.allocate(experts(), features(), hidden(), outputs(), up_bias.size() != 0);
+        return zeros;
+    }
+
     template <class V, class... P>
+        requires(Storage::trained)
     static void parameters(V&& v, P&... p) {
+        tensors(v, p...);
+    }
+    template <class V, class P>
+        requires(!Storage::trained)
+    static void state(V&& v, P& p) {
+        tensors(v, p);
+    }
+
+    template <class V, class... P>
+    static void tensors(V&& v, P&... p) {
         if constexpr (is_gated<Activation>) {
             v("gate", p.gate...);
             v("gate_bias", p.gate_bias...);
@@ -176,6 +198,22 @@ public:
     }
 
 private:
+    template <class, class, class>
+    friend class ffn_bank;
+
+    struct unset {};
+    ffn_bank(unset, const Activation& act) : activation(act) {}
+
+    void allocate(index_t experts, index_t features, index_t hidden, index_t outputs, bool bias) {
+        up = weights(experts, hidden, features);
+        down = weights(experts, outputs, hidden);
+        if constexpr (is_gated<Activation>) gate = weights(experts, hidden, features);
+        if (!bias) return;
+        if constexpr (is_gated<Activation>) gate_bias = matrix<T>(experts, hidden);
+        up_bias = matrix<T>(experts, hidden);
+        down_bias = matrix<T>(experts, outputs);
+    }
+
     template <class G>
     static constexpr bool learns = !std::is_same_v<G, no_gradient>;
 
@@ -189,23 +227,23 @@ private:
 };
 
 // The gated kind of Mixtral, DeepSeek and Qwen: silu(g) * u.
-template <class T>
-using swiglu_bank = ffn_bank<T, gated<silu>>;
+template <class T, class Storage = same_scalar>
+using swiglu_bank = ffn_bank<T, gated<silu>, Storage>;
 
 // gelu_tanh(g) * u: Gemma.
-template <class T>
-using geglu_bank = ffn_bank<T, gated<gelu_tanh>>;
+template <class T, class Storage = same_scalar>
+using geglu_bank = ffn_bank<T, gated<gelu_tanh>, Storage>;
 
 // relu(g) * u: SmallThinker.
-template <class T>
-using reglu_bank = ffn_bank<T, gated<relu>>;
+template <class T, class Storage = same_scalar>
+using reglu_bank = ffn_bank<T, gated<relu>, Storage>;
 
 // The plain kinds: Switch (ReLU), Phixtral (GELU).
-template <class T>
-using relu_bank = ffn_bank<T, relu>;
-template <class T>
-using gelu_bank = ffn_bank<T, gelu>;
-template <class T>
-using silu_bank = ffn_bank<T, silu>;
+template <class T, class Storage = same_scalar>
+using relu_bank = ffn_bank<T, relu, Storage>;
+template <class T, class Storage = same_scalar>
+using gelu_bank = ffn_bank<T, gelu, Storage>;
+template <class T, class Storage = same_scalar>
+using silu_bank = ffn_bank<T, silu, Storage>;
 
 MOE_END

@@ -5,7 +5,8 @@
 //     without
 //
 // Source: LoRA (Hu et al. 2021) on the matrices of every expert: MixLoRA 2024, LLaVA-MoLE 2024. B starts at 0, so a
-// fresh bank computes what the frozen one does. Gradients exist for A and B only; the frozen weights are state.
+// fresh bank computes what the frozen one does. Gradients exist for A and B only; the frozen weights are state, in any
+// storage (experts/weight_storage.hpp); adapters stay in T.
 // merged()      the feed-forward bank with W + alpha / rank * B A in place of W
 // memory        training keeps what the frozen bank keeps and R * rank for every adapter
 #pragma once
@@ -32,7 +33,8 @@ struct lora_adapter {
 
     bool present() const { return a.groups() > 0; }
 
-    static lora_adapter make(const panels<T>& weight, const lora_options& o, const char* name) {
+    template <class W>
+    static lora_adapter make(const W& weight, const lora_options& o, const char* name) {
         lora_adapter made{panels<T>(weight.groups(), o.rank, weight.inputs()),
                           panels<T>(weight.groups(), weight.outputs(), o.rank)};
         detail::draw_uniform(made.a, o.seed, name);
@@ -88,7 +90,7 @@ struct lora_adapter {
     }
 };
 
-template <class T, class Activation>
+template <class T, class Activation, class Storage = same_scalar>
 class lora_bank {
 public:
     using role = experts_part;
@@ -98,10 +100,12 @@ public:
         lora_adapter<T> gate, up, down;
     };
 
-    ffn_bank<T, Activation> bank;  // frozen
+    using frozen_bank = ffn_bank<T, Activation, Storage>;
+
+    frozen_bank bank;
     lora_adapter<T> gate, up, down;
 
-    lora_bank(ffn_bank<T, Activation> frozen, const lora_options& o) : bank(std::move(frozen)) {
+    lora_bank(frozen_bank frozen, const lora_options& o) : bank(std::move(frozen)) {
         detail::require_positive("lora_bank.rank", o.rank);
         if (!(o.alpha > 0.0)) throw_value("lora_bank.alpha", "a number above 0", std::to_string(o.alpha));
         factor_ = o.alpha / double(o.rank);
@@ -116,8 +120,10 @@ public:
     index_t outputs() const { return bank.outputs(); }
     double factor() const { return factor_; }
 
-    ffn_bank<T, Activation> merged() const {
-        ffn_bank<T, Activation> whole = bank;
+    frozen_bank merged() const
+        requires std::is_same_v<Storage, same_scalar>
+    {
+        frozen_bank whole = bank;
         if constexpr (is_gated<Activation>) gate.merge_into(whole.gate, factor_);
         up.merge_into(whole.up, factor_);
         down.merge_into(whole.down, factor_);
@@ -139,11 +145,11 @@ public:
         saved kept;
         kept.hidden = take();
         kept.up = take();
-        K::grouped_linear(b, by_token, s.in().x, bank.up, bank.up_bias, kept.up);
+        K::grouped_linear(b, by_token, s.in().x, bank.up.packed(), bank.up_bias, kept.up);
         kept.inner_up = up.add_to(b, by_token, by_row, s.in().x, factor_, kept.up, memory);
         if constexpr (is_gated<Activation>) {
             kept.gate = take();
-            K::grouped_linear(b, by_token, s.in().x, bank.gate, bank.gate_bias, kept.gate);
+            K::grouped_linear(b, by_token, s.in().x, bank.gate.packed(), bank.gate_bias, kept.gate);
             kept.inner_gate = gate.add_to(b, by_token, by_row, s.in().x, factor_, kept.gate, memory);
         }
         activate(b, plan, kept);
@@ -160,20 +166,20 @@ public:
         const auto take = [&](index_t cols) { return b.scratch().template take<T>(plan.last_row(), cols); };
         const matrix_view<T> dh = take(hidden());
         const matrix_view<T> dx = take(features());
-        K::grouped_input_gradient(b, by_row, d_rows, bank.down, dh, false);
+        K::grouped_input_gradient(b, by_row, d_rows, bank.down.packed(), dh, false);
         down.backward(b, by_row, by_row, kept.hidden, d_rows, kept.inner_down, factor_, dh,
                       adapter(g, &gradient::down));
         const row_groups by_token{plan.offset, plan.token};
         if constexpr (is_gated<Activation>) {
             const matrix_view<T> d_gate = take(hidden());
             K::gated_activation_gradient(b, by_row, kept.gate, kept.up, dh, bank.activation, d_gate, dh);
-            K::grouped_input_gradient(b, by_row, d_gate, bank.gate, dx, false);
+            K::grouped_input_gradient(b, by_row, d_gate, bank.gate.packed(), dx, false);
             gate.backward(b, by_token, by_row, s.in().x, d_gate, kept.inner_gate, factor_, dx,
                           adapter(g, &gradient::gate));
         } else {
             K::activation_gradient(b, by_row, kept.up, bank.activation, dh);
         }
-        K::grouped_input_gradient(b, by_row, dh, bank.up, dx, is_gated<Activation>);
+        K::grouped_input_gradient(b, by_row, dh, bank.up.packed(), dx, is_gated<Activation>);
         up.backward(b, by_token, by_row, s.in().x, dh, kept.inner_up, factor_, dx, adapter(g, &gradient::up));
         K::weighted_sum(b, plan, dx, {}, d.x, true);
     }
@@ -193,7 +199,7 @@ public:
     }
     template <class V, class P>
     static void state(V&& v, P& p) {
-        ffn_bank<T, Activation>::parameters(v, p.bank);
+        frozen_bank::tensors(v, p.bank);
     }
 
 private:

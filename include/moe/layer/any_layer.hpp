@@ -122,9 +122,11 @@ private:
         const void* visitor;
         void (*floats)(const void* visitor, const parameter_name&, any_tensor<float>*);
         void (*doubles)(const void* visitor, const parameter_name&, any_tensor<double>*);
+        void (*shorts)(const void* visitor, const parameter_name&, any_tensor<bfloat16>*);
 
         void take(const parameter_name& name, any_tensor<float>* t) const { floats(visitor, name, t); }
         void take(const parameter_name& name, any_tensor<double>* t) const { doubles(visitor, name, t); }
+        void take(const parameter_name& name, any_tensor<bfloat16>* t) const { shorts(visitor, name, t); }
     };
 
     struct base {
@@ -191,7 +193,7 @@ private:
         static G& own(any_gradient& g) { return g.template as<G>(); }
     };
 
-    // Parameters have the layer's scalar type; only state (a selection bias) may have another.
+    // Parameters have the layer's scalar type; only state (a selection bias, short weights) may have another.
     template <bool State, class V, class E, std::size_t... Place>
     static void hand_over(const void* v, const parameter_name& name, any_tensor<E>* tensors,
                           std::index_sequence<Place...>) {
@@ -206,7 +208,8 @@ private:
         const receiver r{
             &v,
             [](const void* p, const parameter_name& name, any_tensor<float>* t) { hand_over<State, V>(p, name, t, all{}); },
-            [](const void* p, const parameter_name& name, any_tensor<double>* t) { hand_over<State, V>(p, name, t, all{}); }};
+            [](const void* p, const parameter_name& name, any_tensor<double>* t) { hand_over<State, V>(p, name, t, all{}); },
+            [](const void* p, const parameter_name& name, any_tensor<bfloat16>* t) { hand_over<State, V>(p, name, t, all{}); }};
         any_gradient* list[] = {const_cast<any_gradient*>(&others)..., nullptr};
         if constexpr (State) l.held_->visit_state(v.here, r);
         else l.held_->visit(v.here, r, list, sizeof...(P));

@@ -84,7 +84,7 @@ private:
         const double n = static_cast<double>(steps_ + 1);
         const double rate = options.learning_rate / (1.0 - std::pow(options.beta1, n));
         const double root = std::sqrt(1.0 - std::pow(options.beta2, n));
-        state_.for_each("adamw", space, model, gradient, [&](auto w, auto g, auto m, auto v) {
+        state_.for_each("adamw", space, model, gradient, run_elements, [&](auto w, auto g, auto m, auto v) {
             using T = typename decltype(w)::value_type;
             run_elements(w.size(), detail::adamw_element<T>{w, m, v, g, T(options.beta1), T(options.beta2), T(rate),
                                                             T(root), T(options.epsilon),

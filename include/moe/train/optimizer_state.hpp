@@ -19,10 +19,11 @@ template <int Count>
 class optimizer_state {
 public:
     // `space` is where the model lies.
-    // Calls f(values, gradients, state arrays...) for every tensor of the model. All shapes are checked before the first call.
-    template <class Model, class Gradient, class F>
+    // Calls f(values, gradients, state arrays...) for every tensor of the model and brings up to date, with run(n, element),
+    // what the tensor derives from its values. All shapes are checked before the first call.
+    template <class Model, class Gradient, class Run, class F>
     void for_each(const char* optimizer, const memory_space& space, Model& model, const Gradient& gradient,
-                  const F& f) {
+                  const Run& run, const F& f) {
         std::size_t tensors = 0;
         if (entries_.empty()) memory_.restart(space);
         if (memory_.space().host_readable != space.host_readable) {
@@ -47,6 +48,7 @@ public:
                 static_assert(std::is_same_v<T, scalar_t<decltype(flat(g))>>,
                               "moe: a gradient has the scalar type of its parameter");
                 call<T>(flat(value), flat(g), *next++, f, std::make_index_sequence<std::size_t(Count)>{});
+                elements_changed(value, run);
             },
             model, gradient);
     }

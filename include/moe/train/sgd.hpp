@@ -84,13 +84,13 @@ private:
     void run(const memory_space& space, Model& model, const Gradient& gradient, const Run& run_elements) {
         check();
         if (options.momentum == 0.0) {
-            plain_.for_each("sgd", space, model, gradient, [&](auto w, auto g) {
+            plain_.for_each("sgd", space, model, gradient, run_elements, [&](auto w, auto g) {
                 using T = typename decltype(w)::value_type;
                 run_elements(w.size(), detail::sgd_element<T>{w, g, T(options.learning_rate), T(options.weight_decay)});
             });
             return;
         }
-        state_.for_each("sgd", space, model, gradient, [&](auto w, auto g, auto m) {
+        state_.for_each("sgd", space, model, gradient, run_elements, [&](auto w, auto g, auto m) {
             using T = typename decltype(w)::value_type;
             run_elements(w.size(),
                          detail::momentum_element<T>{w, m, g, T(options.learning_rate), T(options.weight_decay),

@@ -14,11 +14,11 @@ void check_fma_double(const double* x, const double* y, double* z) {
 }
 
 __attribute__((flatten)) void check_tile_float(const float* const* a, const float* b, moe::index_t depth, float* c) {
-    moe::detail::multiply_tile<moe::detail::tile_rows>(moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
+    moe::detail::multiply_tile<moe::detail::plain_product<T>, moe::detail::tile_rows>(moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
 }
 
 __attribute__((flatten)) void check_tile_double(const double* const* a, const double* b, moe::index_t depth,
                                                 double* c) {
-    moe::detail::multiply_tile<moe::detail::tile_rows>(moe::detail::row_elements<double>{a, 0}, b, depth, c, false, {});
+    moe::detail::multiply_tile<moe::detail::plain_product<T>, moe::detail::tile_rows>(moe::detail::row_elements<double>{a, 0}, b, depth, c, false, {});
 }
 }

@@ -40,12 +40,6 @@ MOE_INLINE void store_some(simd_vector<T> v, T* p, index_t count) {
         v.store_partial(p, count);
 }
 
-// The rows that belong to any group stand side by side.
-inline index_t first_row(const row_groups& rows) { return rows.groups() > 0 ? rows.begin(0) : 0; }
-inline index_t row_count(const row_groups& rows) {
-    return rows.groups() > 0 ? rows.end(rows.groups() - 1) - rows.begin(0) : 0;
-}
-
 inline constexpr double activation_cost = 16;
 
 template <class B, class T, class A>

@@ -14,19 +14,21 @@ MOE_BEGIN
 
 namespace detail {
 
-// acc [rows][width] = rows of a times one panel; reads ahead in the panel, then at `next`.
-template <class T>
-void multiply_panel(const T* const* a, index_t rows, index_t depth, const T* panel, T* acc, const T* next) {
-    constexpr index_t width = panels<T>::width;
-    if (depth == 0) std::fill_n(acc, std::ptrdiff_t(rows) * width, T(0));
-    for (index_t k = 0; k < depth; k += fold) {
-        const index_t here = std::min(fold, depth - k);
-        const index_t after = std::min(fold, depth - k - here);
-        const T* b = panel + std::ptrdiff_t(k) * width;
-        const T* ahead = after > 0 ? b + std::ptrdiff_t(here) * width : next;
-        const index_t ahead_depth = after > 0 ? after : std::min(fold, depth);
-        const std::size_t bytes = std::size_t(ahead_depth) * width * sizeof(T);
-        multiply_slice(a, rows, k, b, here, acc, k > 0, {ahead, ahead == nullptr ? 0 : bytes});
+// acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
+template <class P>
+void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
+                    typename P::scalar* acc, const typename P::weight* next) {
+    constexpr index_t slice = fold / P::together;
+    constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
+    if (lines == 0) std::fill_n(acc, std::ptrdiff_t(rows) * P::width, typename P::scalar(0));
+    for (index_t k = 0; k < lines; k += slice) {
+        const index_t here = std::min(slice, lines - k);
+        const index_t after = std::min(slice, lines - k - here);
+        const typename P::weight* b = panel + k * line;
+        const typename P::weight* ahead = after > 0 ? b + here * line : next;
+        const index_t ahead_lines = after > 0 ? after : std::min(slice, lines);
+        const std::size_t bytes = std::size_t(ahead_lines) * std::size_t(line) * sizeof(typename P::weight);
+        multiply_slice<P>(a, rows, k, b, here, acc, k > 0, {ahead, ahead == nullptr ? 0 : bytes});
     }
 }
 
@@ -71,30 +73,33 @@ MOE_NOINLINE void activate_gated(T* gate, const T* up, std::ptrdiff_t count, con
 }
 
 // finish(strip, panel, sums): sums[m] is [rows][width] of weight m.
-template <std::size_t matrices, class B, class T, class F>
-void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, const panels<T>* const (&w)[matrices],
+template <std::size_t matrices, class B, class T, class W, class F>
+void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, const W* const (&w)[matrices],
                       const F& finish) {
-    constexpr std::size_t tile_size = std::size_t(strip_limit) * std::size_t(panels<T>::width);
+    using P = product_of<T, W>;
+    static_assert(P::width == panels<T>::width);
+    constexpr std::size_t tile_size = std::size_t(strip_limit) * std::size_t(P::width);
     const index_t panel_count = w[0]->panel_count();
-    const index_t depth = w[0]->inputs();
+    const index_t lines = w[0]->lines();
     const arena_frame frame(b.scratch());
+    const input_rows<P> inputs = make_inputs<P>(b, rows, a);
     const std::span<const strip> strips = make_strips(b.scratch(), rows, panel_count, b.threads());
     const std::span<T> sums = b.scratch().template take<T>(std::size_t(b.threads()) * matrices * tile_size);
     const index_t items = static_cast<index_t>(strips.size()) * panel_count;
-    const double cost = static_cast<double>(items) * panels<T>::width * depth;
+    const double cost = static_cast<double>(items) * P::width * P::together * lines;
     b.parallel(items, cost, [&](index_t item, index_t next, index_t worker) {
         const strip s = strips[std::size_t(item / panel_count)];
         const index_t p = item % panel_count;
-        const strip_input<T> input(s, rows, a);
+        const strip_input<P> input(s, inputs);
         T* sum[matrices];
         for (std::size_t m = 0; m < matrices; ++m) {
-            const T* ahead = nullptr;
+            const typename P::weight* ahead = nullptr;
             if (m + 1 < matrices)
                 ahead = w[m + 1]->panel(s.group, p);
             else if (next < items)
                 ahead = w[0]->panel(strips[std::size_t(next / panel_count)].group, next % panel_count);
             sum[m] = sums.data() + (std::size_t(worker) * matrices + m) * tile_size;
-            multiply_panel(input.row, s.rows, depth, w[m]->panel(s.group, p), sum[m], ahead);
+            multiply_panel<P>(input.row, s.rows, lines, w[m]->panel(s.group, p), sum[m], ahead);
         }
         finish(s, p, sum);
     });

@@ -2,35 +2,55 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A work item is a strip and a block of inputs, as many as a panel is wide. The weights of the block are transposed,
-// some panels at a time, into scratch that stays in cache, where they look like a panel of the forward product. Only
-// existing outputs take part: the padding of panels is never read.
+// some panels at a time, into scratch that stays in cache, where they look like a panel of the forward product, decoded
+// if they have a short format. Only existing outputs take part: the padding of panels is never read.
 #pragma once
 
+#include "moe/backend/cpu/bf16.hpp"
 #include "moe/backend/cpu/forward.hpp"
 
 MOE_BEGIN
 
 namespace detail {
 
-// packed[n][k] = w(group, first_output + n, first_input + k); inputs that do not exist are zeros.
+// to [square][square] = the transpose of neighbouring inputs and outputs of a panel, decoded; `from` is the first.
 template <class T>
-void transpose_weights(const panels<T>& w, index_t group, index_t first_output, index_t outputs, index_t first_input,
+MOE_INLINE void transpose_weights_square(const T* from, T* to) {
+    transpose_square(from, panels<T>::width, to, panels<T>::width);
+}
+template <class T>
+    requires std::is_same_v<T, float>
+MOE_INLINE void transpose_weights_square(const bfloat16* from, T* to) {
+    constexpr index_t square = simd_vector<float>::size;
+    alignas(64) float decoded[square * square];
+    for (index_t k = 0; k < square; k += 2, from += 2 * bf16_panels::width) {
+        const widened_bf16::weights w = widened_bf16::load(from);
+        w.even.store_aligned(decoded + k * square);
+        w.odd.store_aligned(decoded + (k + 1) * square);
+    }
+    transpose_square(decoded, square, to, panels<float>::width);
+}
+
+// packed[n][k] = w(group, first_output + n, first_input + k); inputs that do not exist are zeros.
+template <class T, class W>
+void transpose_weights(const W& w, index_t group, index_t first_output, index_t outputs, index_t first_input,
                        index_t inputs, T* packed) {
-    constexpr index_t width = panels<T>::width;
+    constexpr index_t width = W::width;
     constexpr index_t square = simd_vector<T>::size;
     const index_t whole = inputs / square * square;
     for (index_t n = 0; n < outputs; n += width) {
-        const T* from = w.panel(group, (first_output + n) / width) + std::ptrdiff_t(first_input) * width;
+        const auto* from = w.panel(group, (first_output + n) / width) + std::ptrdiff_t(first_input) * width;
         T* to = packed + std::ptrdiff_t(n) * width;
-        const index_t squares = ceil_divide(std::min(width, outputs - n), square) * square;
+        const index_t here = std::min(width, outputs - n);
+        const index_t squares = ceil_divide(here, square) * square;
         for (index_t k = 0; k < whole; k += square) {
             for (index_t j = 0; j < squares; j += square) {
-                transpose_square(from + std::ptrdiff_t(k) * width + j, width, to + std::ptrdiff_t(j) * width + k,
-                                 width);
+                transpose_weights_square(from + std::ptrdiff_t(k) * width + j * W::together,
+                                         to + std::ptrdiff_t(j) * width + k);
             }
         }
-        for (index_t j = 0; j < squares && whole < width; ++j) {
-            for (index_t k = whole; k < inputs; ++k) to[j * width + k] = from[k * width + j];
+        for (index_t j = 0; j < here && whole < width; ++j) {
+            for (index_t k = whole; k < inputs; ++k) to[j * width + k] = T(w(group, first_output + n + j, first_input + k));
             std::fill(to + j * width + inputs, to + (j + 1) * width, T(0));
         }
     }
@@ -47,14 +67,17 @@ void store_or_add(const T* acc, index_t rows, matrix_view<T> c, index_t first_ro
     }
 }
 
-template <class B, class T>
-void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const panels<T>& w, matrix_view<T> da,
+template <class B, class T, class W>
+void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const W& w, matrix_view<T> da,
                     bool accumulate) {
-    constexpr index_t width = panels<T>::width;
+    using P = plain_product<T>;
+    constexpr index_t width = W::width;
+    static_assert(width == P::width && width % W::together == 0);
     constexpr std::size_t packed_size = std::size_t(fold) * width;
     constexpr std::size_t scratch_size = packed_size + std::size_t(strip_limit) * width;
     const index_t blocks = ceil_divide(w.inputs(), width);
     const arena_frame frame(b.scratch());
+    const input_rows<P> gradients = make_inputs<P>(b, {rows.offset, {}}, dc);
     const std::span<const strip> strips = make_strips(b.scratch(), rows, blocks, b.threads());
     const std::span<T> scratch = b.scratch().template take<T>(std::size_t(b.threads()) * scratch_size);
     const index_t items = static_cast<index_t>(strips.size()) * blocks;
@@ -62,18 +85,18 @@ void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const
     // The weights of a block of inputs for `fold` outputs from n on.
     const auto weights = [&](index_t item, index_t n) {
         if (item >= items || n >= w.outputs()) return upcoming{};
-        const T* first = w.panel(strips[std::size_t(item / blocks)].group, n / width) +
-                         std::ptrdiff_t(item % blocks) * width * width;
-        const std::size_t panel_bytes = std::size_t(w.inputs()) * width * sizeof(T);
+        const auto* first = w.panel(strips[std::size_t(item / blocks)].group, n / width) +
+                            std::ptrdiff_t(item % blocks) * width * width;
+        const std::size_t input_bytes = std::size_t(width) * sizeof(*first);
         const index_t pieces = ceil_divide(std::min(fold, w.outputs() - n), width);
-        return upcoming{first, std::size_t(std::min(width, w.inputs() - item % blocks * width)) * width * sizeof(T),
-                        panel_bytes, pieces};
+        return upcoming{first, std::size_t(std::min(width, w.inputs() - item % blocks * width)) * input_bytes,
+                        std::size_t(w.lines()) * W::together * input_bytes, pieces};
     };
     b.parallel(items, cost, [&](index_t item, index_t after, index_t worker) {
         const strip s = strips[std::size_t(item / blocks)];
         const index_t first_input = item % blocks * width;
         const index_t inputs = std::min(width, w.inputs() - first_input);
-        const strip_input<T> input(s, dc);
+        const strip_input<P> input(s, gradients);
         T* packed = scratch.data() + std::size_t(worker) * scratch_size;
         T* sum = packed + packed_size;
         if (w.outputs() == 0) std::fill_n(sum, std::ptrdiff_t(s.rows) * width, T(0));
@@ -81,7 +104,7 @@ void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const
             const index_t here = std::min(fold, w.outputs() - n);
             transpose_weights(w, s.group, n, here, first_input, inputs, packed);
             const upcoming next = n + here < w.outputs() ? weights(item, n + here) : weights(after, 0);
-            multiply_slice<T>(input.row, s.rows, n, packed, here, sum, n > 0, next);
+            multiply_slice<P>(input.row, s.rows, n, packed, here, sum, n > 0, next);
         }
         store_or_add(sum, s.rows, da, s.first, first_input, inputs, accumulate);
     });

@@ -53,17 +53,57 @@ inline std::span<strip> make_strips(arena& memory, const row_groups& rows, index
     return strips;
 }
 
-// Addresses of the input rows of a strip.
-template <class T>
-struct strip_input {
-    const T* row[strip_limit];
+// The rows that belong to any group stand side by side.
+inline index_t first_row(const row_groups& rows) { return rows.groups() > 0 ? rows.begin(0) : 0; }
+inline index_t row_count(const row_groups& rows) {
+    return rows.groups() > 0 ? rows.end(rows.groups() - 1) - rows.begin(0) : 0;
+}
 
-    strip_input(const strip& s, const row_groups& rows, matrix_view<const T> a) {
-        for (index_t i = 0; i < s.rows; ++i) row[i] = a.row(rows.source(s.first + i));
+// The inputs of row r, as product P reads them.
+template <class P>
+struct input_rows {
+    const typename P::input* data;
+    std::ptrdiff_t stride;
+    const index_t* place;  // of row r; none: r - first
+    index_t first;
+
+    const typename P::input* row(index_t r) const {
+        return data + (place != nullptr ? place[r] : r - first) * stride;
     }
-    // The same rows of a matrix that is not gathered.
-    strip_input(const strip& s, matrix_view<const T> a) {
-        for (index_t i = 0; i < s.rows; ++i) row[i] = a.row(s.first + i);
+};
+
+// Packs, where P wants that, every row of `a` that is read once: all of `a` if rows are gathered and share them.
+template <class P, class B, class T>
+input_rows<P> make_inputs(B& b, const row_groups& rows, matrix_view<const T> a) {
+    const index_t* gather = rows.gather.empty() ? nullptr : rows.gather.data();
+    if constexpr (!P::packs) {
+        return {a.data, a.stride, gather, 0};
+    } else {
+        using X = typename P::input;
+        const index_t first = first_row(rows);
+        const bool shared = gather != nullptr && a.rows < row_count(rows);
+        const index_t count = shared ? a.rows : row_count(rows);
+        // A line more than the inputs take, so that rows do not stand a multiple of the cache's ways apart.
+        const std::size_t inputs = std::size_t(ceil_divide(a.cols, P::together));
+        const std::size_t stride = (inputs * sizeof(X) / P::block + 2) * P::block / sizeof(X);
+        const std::span<X> packed = b.scratch().template take<X>(std::size_t(count) * stride);
+        constexpr index_t chunk = 8;
+        b.parallel(ceil_divide(count, chunk), 2.0 * count * a.cols, [&](index_t item, index_t, index_t) {
+            for (index_t i = item * chunk; i < std::min((item + 1) * chunk, count); ++i) {
+                P::pack(a.row(shared ? i : rows.source(first + i)), a.cols, packed.data() + std::size_t(i) * stride);
+            }
+        });
+        return {packed.data(), static_cast<std::ptrdiff_t>(stride), shared ? gather : nullptr, first};
+    }
+}
+
+// Addresses of the inputs of a strip.
+template <class P>
+struct strip_input {
+    const typename P::input* row[strip_limit];
+
+    strip_input(const strip& s, const input_rows<P>& inputs) {
+        for (index_t i = 0; i < s.rows; ++i) row[i] = inputs.row(s.first + i);
     }
 };
 
@@ -71,13 +111,13 @@ struct strip_input {
 // error of float near that of the longest chain.
 inline constexpr index_t fold = 256;
 
-// c [rows][width] = or += (rows of a from column `first` on) * b [depth][width].
-template <class T>
-void multiply_slice(const T* const* a, index_t rows, index_t first, const T* b, index_t depth, T* c, bool add,
-                    const upcoming& next) {
+// c [rows][width] = or += (inputs of a from line `first` on) * b [lines].
+template <class P>
+void multiply_slice(const typename P::input* const* a, index_t rows, index_t first, const typename P::weight* b,
+                    index_t lines, typename P::scalar* c, bool add, const upcoming& next) {
     for_tiles(rows, [&](index_t row, index_t count, index_t tile, index_t tiles) {
-        multiply_rows<T>(count, row_elements<T>{a + row, first}, b, depth, c + std::ptrdiff_t(row) * panels<T>::width,
-                         add, read_ahead(next, tile, tiles, depth));
+        multiply_rows<P>(count, row_elements<typename P::input>{a + row, first}, b, lines,
+                         c + std::ptrdiff_t(row) * P::width, add, read_ahead(next, tile, tiles, lines));
     });
 }
 

@@ -3,14 +3,13 @@
 //
 //     c[i][j] = or += sum over d of a(i, d) * b[d][j]        i < rows, j < panel width, d < depth
 //
-// b and c have rows of one panel, 256 bytes, aligned. Every element of c is one chain of fused multiply-adds in
-// ascending d, whatever the number of rows and however columns and rows are cut into tiles: that is why results depend
-// neither on the number of threads nor on the neighbours of a row. Depth is cut by the callers, always at the same
-// places.
+// b has lines of one panel, 256 bytes, c rows of one panel; both aligned. What a product of a line with an input is says
+// a type P (product.hpp). Every element of c is one chain of fused multiply-adds in ascending d, whatever the number of
+// rows and however columns and rows are cut into tiles: that is why results depend neither on the number of threads nor
+// on the neighbours of a row. Depth is cut by the callers, always at the same places.
 #pragma once
 
-#include "moe/backend/simd.hpp"
-#include "moe/core/panels.hpp"
+#include "moe/backend/cpu/product.hpp"
 
 MOE_BEGIN
 
@@ -31,12 +30,12 @@ inline constexpr index_t vector_registers = 16;
 
 inline index_t ceil_divide(index_t a, index_t b) { return (a + b - 1) / b; }
 
-// Vectors of a row that a tile of `rows` rows takes at a time: as many accumulators as fit beside one row of b and one
+// Vectors of a row that a tile of `rows` rows takes at a time: as many accumulators as fit beside one line of b and one
 // element of a.
-template <class T>
+template <class P>
 constexpr index_t tile_vectors(index_t rows) {
-    index_t v = panels<T>::width / simd_vector<T>::size;
-    while (v > 1 && rows * v + (v < 4 ? v : 4) + 1 > vector_registers) v /= 2;
+    index_t v = P::width / P::vector::size;
+    while (v > 1 && rows * v + (v < 4 ? v : 4) * P::registers + 1 > vector_registers) v /= 2;
     return v;
 }
 
@@ -72,15 +71,15 @@ struct read_ahead {
 };
 
 // a(i, d) where every row is contiguous in d and stands anywhere: rows of activations.
-template <class T>
+template <class X>
 struct row_elements {
-    const T* const* row;
+    const X* const* row;
     index_t first;
 
     template <index_t rows>
     struct bound {
-        const T* row[std::size_t{rows}];
-        MOE_INLINE const T* at(index_t i, index_t d) const { return row[i] + d; }
+        const X* row[std::size_t{rows}];
+        MOE_INLINE const X* at(index_t i, index_t d) const { return row[i] + d; }
         MOE_INLINE void advance() {}
     };
     template <index_t rows>
@@ -110,46 +109,48 @@ struct column_elements {
     }
 };
 
-template <index_t rows, class T, class A>
-inline void multiply_tile(const A& elements, const T* b, index_t depth, T* c, bool add, read_ahead ahead) {
-    using V = simd_vector<T>;
-    constexpr index_t width = panels<T>::width;
-    constexpr index_t vectors = tile_vectors<T>(rows);
-    for (index_t column = 0; column < width; column += vectors * V::size) {
+template <class P, index_t rows, class A>
+inline void multiply_tile(const A& elements, const typename P::weight* b, index_t depth, typename P::scalar* c,
+                          bool add, read_ahead ahead) {
+    using V = typename P::vector;
+    constexpr index_t vectors = tile_vectors<P>(rows);
+    for (index_t column = 0; column < P::width; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         unroll<rows>([&](auto i)
                          MOE_INLINE_LAMBDA { unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = V(0); }); });
         auto a = elements.template bind<rows>();
-        const T* line = b + column;
+        const typename P::weight* line = b + column * P::together;
         for (index_t d = 0; d < depth; ++d) {
             ahead.advance();
-            V weight[std::size_t{vectors}];
-            unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { weight[j] = V::load_aligned(line + j * V::size); });
+            typename P::weights weight[std::size_t{vectors}];
+            unroll<vectors>([&](auto j)
+                                MOE_INLINE_LAMBDA { weight[j] = P::load(line + j * V::size * P::together); });
             unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
-                const V x(*a.at(i, d));
-                unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = fma(x, weight[j], sum[i][j]); });
+                const typename P::element x = P::broadcast(a.at(i, d));
+                unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = P::add(x, weight[j], sum[i][j]); });
             });
-            line += width;
+            line += P::width * P::together;
             a.advance();
         }
         unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
             unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
-                T* out = c + i * width + column + j * V::size;
+                typename P::scalar* out = c + i * P::width + column + j * V::size;
                 (add ? V::load_aligned(out) + sum[i][j] : sum[i][j]).store_aligned(out);
             });
         });
     }
 }
 
-template <class T, class A>
-void multiply_rows(index_t rows, const A& a, const T* b, index_t depth, T* c, bool add, const read_ahead& ahead) {
+template <class P, class A>
+void multiply_rows(index_t rows, const A& a, const typename P::weight* b, index_t depth, typename P::scalar* c,
+                   bool add, const read_ahead& ahead) {
     switch (rows) {
-        case 1: return multiply_tile<1>(a, b, depth, c, add, ahead);
-        case 2: return multiply_tile<2>(a, b, depth, c, add, ahead);
-        case 3: return multiply_tile<3>(a, b, depth, c, add, ahead);
-        case 4: return multiply_tile<4>(a, b, depth, c, add, ahead);
-        case 5: return multiply_tile<5>(a, b, depth, c, add, ahead);
-        default: return multiply_tile<tile_rows>(a, b, depth, c, add, ahead);
+        case 1: return multiply_tile<P, 1>(a, b, depth, c, add, ahead);
+        case 2: return multiply_tile<P, 2>(a, b, depth, c, add, ahead);
+        case 3: return multiply_tile<P, 3>(a, b, depth, c, add, ahead);
+        case 4: return multiply_tile<P, 4>(a, b, depth, c, add, ahead);
+        case 5: return multiply_tile<P, 5>(a, b, depth, c, add, ahead);
+        default: return multiply_tile<P, tile_rows>(a, b, depth, c, add, ahead);
     }
 }
 

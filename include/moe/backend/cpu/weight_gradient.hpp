@@ -49,10 +49,10 @@ void add_outer_products(gradient_scratch<T>& s, const T* a, index_t rows, index_
         const std::size_t bytes = std::size_t(count) * width * sizeof(T);
         const read_ahead ahead({out + count * width, bytes}, 0, 1, rows);
         if (columns == width) {
-            multiply_rows<T>(count, elements, s.dc, rows, out, true, ahead);
+            multiply_rows<plain_product<T>>(count, elements, s.dc, rows, out, true, ahead);
             return;
         }
-        multiply_rows<T>(count, elements, s.dc, rows, s.tile, false, ahead);
+        multiply_rows<plain_product<T>>(count, elements, s.dc, rows, s.tile, false, ahead);
         for (index_t i = 0; i < count; ++i) {
             for (index_t j = 0; j < columns; ++j) out[i * width + j] += s.tile[i * width + j];
         }

@@ -25,6 +25,11 @@ struct cuda_tag {};
 
 template <>
 struct kernels<cuda_tag> {
+    template <class T, class W>
+    static constexpr const char* product_name() {
+        return "a device thread an element";
+    }
+
     template <class B, class P>
     static void for_rows(B& b, index_t n, const P& program) {
 #if defined(__CUDACC_EXTENDED_LAMBDA__)
@@ -35,43 +40,42 @@ struct kernels<cuda_tag> {
         launch(b, n, detail::rows_body<P>{n, program});
     }
 
-    template <class B, class T>
-    static void grouped_linear(B& b, const row_groups& rows, input_view<T> a, const panels<T>& w, input_view<T> bias,
+    template <class B, class T, class W>
+    static void grouped_linear(B& b, const row_groups& rows, input_view<T> a, const W& w, input_view<T> bias,
                                matrix_view<T> c) {
         const arena_frame frame(b.scratch());
         const detail::device_groups there = bring(b, rows);
-        launch(b, elements(there.rows, w.outputs()), detail::linear_body<T>{there, {a, w.view(), bias}, c});
+        launch(b, elements(there.rows, w.outputs()), detail::linear_body<T, view_of<W>>{there, {a, w.view(), bias}, c});
     }
 
-    template <class B, class T, class A>
-    static void grouped_activation(B& b, const row_groups& rows, input_view<T> a, const panels<T>& w,
-                                   input_view<T> bias, const A& act, matrix_view<T> h,
-                                   std::type_identity_t<matrix_view<T>> z) {
+    template <class B, class T, class A, class W>
+    static void grouped_activation(B& b, const row_groups& rows, input_view<T> a, const W& w, input_view<T> bias,
+                                   const A& act, matrix_view<T> h, std::type_identity_t<matrix_view<T>> z) {
         const arena_frame frame(b.scratch());
         const detail::device_groups there = bring(b, rows);
         launch(b, elements(there.rows, w.outputs()),
-               detail::activation_body<T, A>{there, {a, w.view(), bias}, act, h, z});
+               detail::activation_body<T, view_of<W>, A>{there, {a, w.view(), bias}, act, h, z});
     }
 
-    template <class B, class T, class A>
-    static void grouped_gated_activation(B& b, const row_groups& rows, input_view<T> a, const panels<T>& w_gate,
-                                         const panels<T>& w_up, input_view<T> bias_gate, input_view<T> bias_up,
-                                         const A& act, matrix_view<T> h, std::type_identity_t<matrix_view<T>> z_gate,
+    template <class B, class T, class A, class W>
+    static void grouped_gated_activation(B& b, const row_groups& rows, input_view<T> a, const W& w_gate,
+                                         const W& w_up, input_view<T> bias_gate, input_view<T> bias_up, const A& act,
+                                         matrix_view<T> h, std::type_identity_t<matrix_view<T>> z_gate,
                                          std::type_identity_t<matrix_view<T>> z_up) {
         const arena_frame frame(b.scratch());
         const detail::device_groups there = bring(b, rows);
         launch(b, elements(there.rows, w_gate.outputs()),
-               detail::gated_activation_body<T, A>{
+               detail::gated_activation_body<T, view_of<W>, A>{
                    there, {a, w_gate.view(), bias_gate}, {a, w_up.view(), bias_up}, act, h, z_gate, z_up});
     }
 
-    template <class B, class T>
-    static void grouped_input_gradient(B& b, const row_groups& rows, input_view<T> dc, const panels<T>& w,
-                                       matrix_view<T> da, bool accumulate) {
+    template <class B, class T, class W>
+    static void grouped_input_gradient(B& b, const row_groups& rows, input_view<T> dc, const W& w, matrix_view<T> da,
+                                       bool accumulate) {
         const arena_frame frame(b.scratch());
         const detail::device_groups there = bring(b, rows);
         launch(b, elements(there.rows, w.inputs()),
-               detail::input_gradient_body<T>{there, dc, w.view(), da, accumulate});
+               detail::input_gradient_body<T, view_of<W>>{there, dc, w.view(), da, accumulate});
     }
 
     template <class B, class T>
@@ -167,6 +171,9 @@ struct kernels<cuda_tag> {
     }
 
 private:
+    template <class W>
+    using view_of = decltype(std::declval<const W&>().view());
+
     static std::int64_t elements(index_t rows, index_t cols) { return std::int64_t{rows} * cols; }
 
     // At least one thread for every element.

@@ -12,25 +12,25 @@ MOE_BEGIN
 
 namespace detail {
 
-// Inputs and weights of one product: z = a w^T + bias.
-template <class T>
+// Inputs and weights of one product: z = a w^T + bias; W is the view of any container of weights.
+template <class T, class W>
 struct device_product {
     matrix_view<const T> a;
-    panels_view<const T> w;
+    W w;
     matrix_view<const T> bias;  // no data: none
 
     MOE_FN T operator()(index_t group, index_t source, index_t n) const {
         const T* x = a.row(source);
         T sum = T(0);
-        for (index_t k = 0; k < w.inputs; ++k) sum += x[k] * w(group, n, k);
+        for (index_t k = 0; k < w.inputs; ++k) sum += as_input<typename W::value_type>(x[k]) * T(w(group, n, k));
         return bias.data == nullptr ? sum : sum + bias(group, n);
     }
 };
 
-template <class T>
+template <class T, class W>
 struct linear_body {
     device_groups rows;
-    device_product<T> product;
+    device_product<T, W> product;
     matrix_view<T> c;
 
     MOE_FN void operator()(index_t block, index_t thread) const {
@@ -41,10 +41,10 @@ struct linear_body {
     }
 };
 
-template <class T, class A>
+template <class T, class W, class A>
 struct activation_body {
     device_groups rows;
-    device_product<T> product;
+    device_product<T, W> product;
     A activation;
     matrix_view<T> h, z;  // z without data: not wanted
 
@@ -58,10 +58,10 @@ struct activation_body {
     }
 };
 
-template <class T, class A>
+template <class T, class W, class A>
 struct gated_activation_body {
     device_groups rows;
-    device_product<T> gate, up;
+    device_product<T, W> gate, up;
     A activation;
     matrix_view<T> h, z_gate, z_up;
 
@@ -80,11 +80,11 @@ struct gated_activation_body {
     }
 };
 
-template <class T>
+template <class T, class W>
 struct input_gradient_body {
     device_groups rows;
     matrix_view<const T> dc;
-    panels_view<const T> w;
+    W w;
     matrix_view<T> da;
     bool accumulate;
 
@@ -94,7 +94,7 @@ struct input_gradient_body {
         const index_t r = rows.first + at.row;
         const index_t group = rows.group_of(r);
         T sum = T(0);
-        for (index_t n = 0; n < w.outputs; ++n) sum += dc(r, n) * w(group, n, at.col);
+        for (index_t n = 0; n < w.outputs; ++n) sum += dc(r, n) * T(w(group, n, at.col));
         da(r, at.col) = accumulate ? da(r, at.col) + sum : sum;
     }
 };
