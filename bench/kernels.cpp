@@ -1,182 +1,182 @@
-// The grouped products as shares of the arithmetic peak measured around every run.
+// The grouped products alone. Names read kernels/grouped_linear/f32/B/T:512/threads:2/uniform.
+// SPDX-License-Identifier: Apache-2.0
 //
-// T = 512 tokens, K = 8 of E = 64 experts each, D = 2048, H = 1024, float: 64 rows an expert on average, 0.5 GB a
-// weight, larger than the caches. The argument is the number of threads. One block of every result is checked against
-// the reference before it is timed.
-#include <benchmark/benchmark.h>
-
-#include <cmath>
-
-#include "moe/backend/cpu.hpp"
-#include "moe/core/rng.hpp"
+// Rows of a layer's experts under a load, one weight [E,H,D] or [E,D,H]. Two rows of the busiest expert are checked
+// against the reference backend before a verb is timed; tiny results are checked whole. Fewer than 128 tokens are left to
+// the layer: a verb alone would find its weights in the caches.
 #include "moe/experts/activation.hpp"
-#include "support/ratio.hpp"
+#include "support/check.hpp"
+#include "support/measure.hpp"
 
 namespace {
 
-using moe::index_t;
-using K = moe::kernels_of<moe::cpu>;
+using bench::index_t;
+using cpu_kernels = moe::kernels_of<moe::cpu>;
 using reference_kernels = moe::kernels_of<moe::reference>;
 
-constexpr index_t tokens = 512, experts = 64, features = 2048, hidden = 1024, per_token = 8;
-const moe::gated<moe::silu> swiglu;
-
-void randomize(std::span<float> values, std::uint64_t seed, float scale) {
-    const moe::random_stream random(seed, moe::stream_id("bench.kernels"));
-    // Cheap and good enough: 4 numbers of a table in a random order of blocks.
-    std::vector<float> table(1 << 16);
-    for (std::size_t i = 0; i < table.size(); ++i) table[i] = scale * static_cast<float>(random.normal(i, 0));
-    for (std::size_t i = 0; i < values.size(); i += table.size()) {
-        const std::size_t shift = random.words(i, 1)[0] % table.size();
-        const std::size_t count = std::min(table.size(), values.size() - i);
-        for (std::size_t j = 0; j < count; ++j) values[i + j] = table[(j + shift) % table.size()];
-    }
-}
-
-struct problem {
-    moe::panels<float> gate{experts, hidden, features}, up{experts, hidden, features}, down{experts, features, hidden};
-    moe::panels<float> gradient{experts, hidden, features};
-    std::vector<index_t> offset, gather;
-    moe::matrix<float> x{tokens, features}, h, rows, dx;
-
-    problem() {
-        std::vector<std::vector<index_t>> of_expert(experts);
-        const moe::random_stream random(1, moe::stream_id("bench.routes"));
-        for (index_t t = 0; t < tokens; ++t) {
-            std::vector<index_t> order(experts);
-            for (index_t e = 0; e < experts; ++e) order[std::size_t(e)] = e;
-            for (index_t k = 0; k < per_token; ++k) {
-                const auto pick =
-                    std::size_t(k) + random.words(std::uint64_t(t), std::uint32_t(k))[0] % std::size_t(experts - k);
-                std::swap(order[std::size_t(k)], order[pick]);
-                of_expert[std::size_t(order[std::size_t(k)])].push_back(t);
-            }
-        }
-        offset.push_back(0);
-        for (const auto& list : of_expert) {
-            gather.insert(gather.end(), list.begin(), list.end());
-            offset.push_back(static_cast<index_t>(gather.size()));
-        }
-        const index_t r = offset.back();
-        h = moe::matrix<float>(r, hidden);
-        rows = moe::matrix<float>(r, features);
-        dx = moe::matrix<float>(r, features);
-        randomize(x.span(), 2, 1.0f);
-        randomize(h.span(), 3, 1.0f);
-        randomize(rows.span(), 4, 1.0f);
-        randomize(gate.span(), 5, 0.02f);
-        randomize(up.span(), 6, 0.02f);
-        randomize(down.span(), 7, 0.02f);
-    }
-    moe::row_groups by_token() const { return {offset, gather}; }
-    moe::row_groups by_row() const { return {offset, {}}; }
-    double operations() const { return 2.0 * offset.back() * features * hidden; }
-
-    static problem& get() {
-        static problem p;
-        return p;
-    }
+struct case_of {
+    bench::layer_shape shape;
+    index_t tokens, threads;
+    bench::load kind;
 };
 
-// The first rows of expert `e` as groups of their own, so that the reference has little to do.
-moe::row_groups some_rows(const problem& p, std::vector<index_t>& offset, index_t e, bool gathered) {
-    offset.assign(experts + 1, p.offset[std::size_t(e)]);
-    for (index_t g = e; g < experts; ++g) offset[std::size_t(g) + 1] = p.offset[std::size_t(e)] + 2;
-    return {offset, gathered ? std::span<const index_t>(p.gather) : std::span<const index_t>()};
-}
+// The rows of every expert, and weights and matrices as large as any verb wants.
+template <class T>
+struct problem {
+    case_of c;
+    bench::layer_type<T>& layer;
+    std::vector<index_t> offset{0}, gather;
+    index_t busiest = 0;
 
-bool close(moe::matrix_view<const float> a, moe::matrix_view<const float> b, index_t first, index_t count) {
-    float worst = 0, largest = 0;
-    for (index_t r = first; r < first + count; ++r) {
-        for (index_t j = 0; j < a.cols; ++j) {
-            worst = std::max(worst, std::abs(a(r, j) - b(r, j)));
-            largest = std::max(largest, std::abs(b(r, j)));
+    explicit problem(const case_of& which)
+        : c(which), layer(bench::layer_copies<T>::get(which.shape, true)[0]) {
+        std::vector<std::vector<index_t>> of_expert(static_cast<std::size_t>(c.shape.experts));
+        const std::vector<index_t> experts = bench::experts_of(c.kind, c.shape, c.tokens, 0);
+        for (std::size_t i = 0; i < experts.size(); ++i) {
+            of_expert[std::size_t(experts[i])].push_back(static_cast<index_t>(i) / c.shape.per_token);
+        }
+        for (const auto& tokens : of_expert) {
+            gather.insert(gather.end(), tokens.begin(), tokens.end());
+            offset.push_back(static_cast<index_t>(gather.size()));
+        }
+        for (index_t e = 0; e < c.shape.experts; ++e) {
+            if (rows_of(e) > rows_of(busiest)) busiest = e;
         }
     }
-    return worst <= 1e-4f * largest && largest > 0;
-}
-
-// verb(kernels, backend, rows, output) is timed on cpu, and checked on two rows of expert 5.
-template <class Verb>
-void rows_benchmark(benchmark::State& state, double operations, bool gathered, moe::matrix<float>& output,
-                    const Verb& verb) {
-    const auto threads = static_cast<index_t>(state.range(0));
-    problem& p = problem::get();
-    moe::cpu cpu{{.threads = threads}};
-    verb(K{}, cpu, gathered ? p.by_token() : p.by_row(), output.view());
-    moe::matrix<float> expected(output.rows(), output.cols());
-    moe::reference reference;
-    std::vector<index_t> offset;
-    verb(reference_kernels{}, reference, some_rows(p, offset, 5, gathered), expected.view());
-    if (!close(output.view(), expected.view(), p.offset[5], 2)) {
-        state.SkipWithError("differs from the reference");
-        return;
+    index_t rows() const { return offset.back(); }
+    index_t rows_of(index_t e) const { return offset[std::size_t(e) + 1] - offset[std::size_t(e)]; }
+    index_t touched() const {
+        index_t count = 0;
+        for (index_t e = 0; e < c.shape.experts; ++e) count += rows_of(e) > 0 ? 1 : 0;
+        return count;
     }
-    bench::measure_share_of_peak(state, threads, operations,
-                                 [&] { verb(K{}, cpu, gathered ? p.by_token() : p.by_row(), output.view()); });
+    double operations() const { return 2.0 * rows() * c.shape.features * c.shape.hidden; }
+    double weight_bytes() const { return touched() * c.shape.expert_parameters() / 3 * sizeof(T); }
+};
+
+// The rows that are checked, as offsets that leave all others out.
+template <class T>
+std::vector<index_t> checked_rows(const problem<T>& p) {
+    if (bench::options().tiny) return p.offset;
+    std::vector<index_t> offset(p.offset.size(), p.offset[std::size_t(p.busiest)]);
+    const index_t end = offset[0] + std::min(p.rows_of(p.busiest), index_t{2});
+    for (std::size_t g = std::size_t(p.busiest) + 1; g < offset.size(); ++g) offset[g] = end;
+    return offset;
 }
 
-void grouped_gated_activation(benchmark::State& state) {
-    problem& p = problem::get();
-    rows_benchmark(state, 2 * p.operations(), true, p.h,
-                   [&](auto kernels, auto& b, const moe::row_groups& rows, auto out) {
-                       kernels.grouped_gated_activation(b, rows, p.x.view(), p.gate, p.up, {}, {}, swiglu, out, {}, {});
-                   });
+template <class T, class F>
+void time_verb(benchmark::State& state, const std::string& name, const problem<T>& p, double products, moe::cpu& cpu,
+               const F& call) {
+    bench::measure<T>(state, name, {p.c.threads, p.c.tokens, products * p.operations()}, [&](index_t) {
+        call();
+        return products * p.weight_bytes();
+    }, [&](auto& counters) {
+        counters["scratch_bytes"] = static_cast<double>(cpu.scratch().peak());
+        counters["max_rows"] = p.rows_of(p.busiest);
+        counters["mean_rows"] = static_cast<double>(p.rows()) / p.c.shape.experts;
+    });
 }
 
-void grouped_linear(benchmark::State& state) {
-    problem& p = problem::get();
-    rows_benchmark(state, p.operations(), false, p.rows,
-                   [&](auto kernels, auto& b, const moe::row_groups& rows, auto out) {
-                       kernels.grouped_linear(b, rows, p.h.view(), p.down, {}, out);
-                   });
+// verb(kernels, backend, offset, output) writes rows of the output.
+template <class T, class Verb>
+void rows_verb(benchmark::State& state, const std::string& name, const problem<T>& p, double products, index_t columns,
+               const Verb& verb) {
+    moe::cpu cpu{{.threads = p.c.threads}};
+    moe::reference reference;
+    moe::matrix<T> got(p.rows(), columns), wanted(p.rows(), columns);
+    const std::vector<index_t> some = checked_rows(p);
+    verb(cpu_kernels{}, cpu, p.offset, got.view());
+    verb(reference_kernels{}, reference, some, wanted.view());
+    const index_t first = some.front(), count = some.back() - first;
+    const double error = bench::error_of<T, T>(got.view().middle_rows(first, count), wanted.view().middle_rows(first, count));
+    if (!(error <= bench::tolerated<T>)) return bench::fail(state, "differs from the reference");
+    time_verb(state, name, p, products, cpu, [&] { verb(cpu_kernels{}, cpu, p.offset, got.view()); });
 }
 
-void grouped_input_gradient(benchmark::State& state) {
-    problem& p = problem::get();
-    rows_benchmark(state, p.operations(), false, p.dx,
-                   [&](auto kernels, auto& b, const moe::row_groups& rows, auto out) {
-                       kernels.grouped_input_gradient(b, rows, p.h.view(), p.up, out, false);
-                   });
+template <class T>
+void grouped_gated_activation(benchmark::State& state, const std::string& name, const case_of& c) {
+    const problem<T> p(c);
+    const auto x = moe::testing::random_matrix<T>(c.tokens, c.shape.features, 2);
+    const auto& bank = p.layer.experts();
+    rows_verb(state, name, p, 2, c.shape.hidden, [&](auto kernels, auto& b, const auto& offset, auto out) {
+        kernels.grouped_gated_activation(b, {offset, p.gather}, x.view(), bank.gate, bank.up, {}, {}, bank.activation,
+                                         out, {}, {});
+    });
 }
 
-void grouped_weight_gradient(benchmark::State& state) {
-    const auto threads = static_cast<index_t>(state.range(0));
-    problem& p = problem::get();
-    moe::cpu cpu{{.threads = threads}};
-    std::fill(p.gradient.span().begin(), p.gradient.span().end(), 0.0f);
-    K::grouped_weight_gradient(cpu, p.by_token(), p.h.view(), p.x.view(), p.gradient);
-    for (const index_t n : {0, 70, hidden - 1}) {
-        for (const index_t k : {0, 1000, features - 1}) {
+template <class T>
+void grouped_linear(benchmark::State& state, const std::string& name, const case_of& c) {
+    const problem<T> p(c);
+    const auto h = moe::testing::random_matrix<T>(p.rows(), c.shape.hidden, 3);
+    rows_verb(state, name, p, 1, c.shape.features, [&](auto kernels, auto& b, const auto& offset, auto out) {
+        kernels.grouped_linear(b, {offset, {}}, h.view(), p.layer.experts().down, {}, out);
+    });
+}
+
+template <class T>
+void grouped_input_gradient(benchmark::State& state, const std::string& name, const case_of& c) {
+    const problem<T> p(c);
+    const auto dh = moe::testing::random_matrix<T>(p.rows(), c.shape.hidden, 4);
+    rows_verb(state, name, p, 1, c.shape.features, [&](auto kernels, auto& b, const auto& offset, auto out) {
+        kernels.grouped_input_gradient(b, {offset, {}}, dh.view(), p.layer.experts().up, out, false);
+    });
+}
+
+// The weight gradient of the busiest expert against sums over its rows; few elements where it is large.
+template <class T>
+bool right_gradient(const problem<T>& p, const moe::matrix<T>& x, const moe::matrix<T>& dh, const moe::panels<T>& dw) {
+    const index_t step = bench::options().tiny ? 1 : 97;
+    for (index_t n = 0; n < dw.outputs(); n += step) {
+        for (index_t k = 0; k < dw.inputs(); k += step) {
             double sum = 0, size = 0;
-            for (index_t r = p.offset[5]; r < p.offset[6]; ++r) {
+            for (index_t r = p.offset[std::size_t(p.busiest)]; r < p.offset[std::size_t(p.busiest) + 1]; ++r) {
                 const double term =
-                    static_cast<double>(p.h(r, n)) * static_cast<double>(p.x(p.gather[std::size_t(r)], k));
+                    static_cast<double>(dh(r, n)) * static_cast<double>(x(p.gather[std::size_t(r)], k));
                 sum += term;
                 size += std::abs(term);
             }
-            if (std::abs(sum - static_cast<double>(p.gradient(5, n, k))) > 1e-5 * size) {
-                state.SkipWithError("differs from the sum over the rows");
-                return;
-            }
+            const double error = std::abs(sum - static_cast<double>(dw(p.busiest, n, k)));
+            if (!(error <= bench::tolerated<T> * size)) return false;
         }
     }
-    bench::measure_share_of_peak(state, threads, p.operations(), [&] {
-        K::grouped_weight_gradient(cpu, p.by_token(), p.h.view(), p.x.view(), p.gradient);
-    });
+    return true;
+}
+
+template <class T>
+void grouped_weight_gradient(benchmark::State& state, const std::string& name, const case_of& c) {
+    const problem<T> p(c);
+    const auto x = moe::testing::random_matrix<T>(c.tokens, c.shape.features, 2);
+    const auto dh = moe::testing::random_matrix<T>(p.rows(), c.shape.hidden, 4);
+    moe::panels<T> dw(c.shape.experts, c.shape.hidden, c.shape.features);
+    moe::cpu cpu{{.threads = c.threads}};
+    const auto call = [&] {
+        cpu_kernels::grouped_weight_gradient(cpu, {p.offset, p.gather}, dh.view(), x.view(), dw);
+    };
+    call();
+    if (!right_gradient(p, x, dh, dw)) return bench::fail(state, "differs from the sum over the rows");
+    time_verb(state, name, p, 1, cpu, call);
 }
 
 }  // namespace
 
-BENCHMARK(grouped_gated_activation)->Arg(1)->Arg(2)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
-BENCHMARK(grouped_linear)->Arg(1)->Arg(2)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
-BENCHMARK(grouped_input_gradient)->Arg(1)->Arg(2)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
-BENCHMARK(grouped_weight_gradient)->Arg(1)->Arg(2)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
-
-int main(int argc, char** argv) {
-    benchmark::AddCustomContext("processor", bench::processor_name());
-    benchmark::AddCustomContext("vectors", MOE_STRING(MOE_ISA_NAME));
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-    benchmark::RunSpecifiedBenchmarks();
+void bench::register_benchmarks() {
+    using verb = void (*)(benchmark::State&, const std::string&, const case_of&);
+    const std::pair<const char*, verb> verbs[] = {{"grouped_gated_activation", &grouped_gated_activation<float>},
+                                                  {"grouped_linear", &grouped_linear<float>},
+                                                  {"grouped_input_gradient", &grouped_input_gradient<float>},
+                                                  {"grouped_weight_gradient", &grouped_weight_gradient<float>}};
+    for (const layer_shape& shape : shapes()) {
+        for (const index_t tokens : token_counts()) {
+            if (tokens < 128 && !options().tiny) continue;
+            for (const auto& [verb_name, call] : verbs) {
+                for (const index_t threads : options().threads) {
+                    const std::string name =
+                        run_name(std::string("kernels/") + verb_name, "f32", shape, tokens, threads, "uniform");
+                    add(name, [=, run = call](benchmark::State& state) {
+                        run(state, name, {shape, tokens, threads, load::uniform});
+                    });
+                }
+            }
+        }
+    }
 }

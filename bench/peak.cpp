@@ -1,80 +1,92 @@
 // What the machine can do at most: the limits against which the other benchmarks are measured.
+// SPDX-License-Identifier: Apache-2.0
 //
-//   fma/float, fma/double   independent fused multiply-adds on the widest registers, nothing loaded (2 operations each)
-//   read                    one forward stream a thread over memory larger than the caches, on huge pages
+//   peak/fma/f32, f64     independent fused multiply-adds on the widest registers, nothing loaded (2 operations each)
+//   peak/dot/bf16, int8   the same for dot-product instructions, where the program is compiled for a machine with them
+//   peak/read/dram        a forward stream a thread over 1 GiB on huge pages; l1, l2, l3: over half a cache, many times
+//   peak/copy/dram        bytes read plus bytes written
 //
-// The argument is the number of threads. A Zen 4 core at 3.65 GHz does 110 to 120 GF/s in float; the processor is named
-// in the context lines, because the figure means nothing without it.
-#include <benchmark/benchmark.h>
-
-#include "moe/core/config.hpp"
+// The processor is named in the context lines, because a figure means nothing without it.
 #include "support/machine.hpp"
+#include "support/options.hpp"
 
 namespace {
 
-// Each of 24 chains is worth `rounds` products and sums; the closed form of one chain checks that the work was done.
-void check_chains(benchmark::State& state) {
-    float result = 0.0f;  // factor 1, term 0: every chain keeps its start, 0 + 1 + ... of every element
-    const double operations = bench::fma_chains<float>(1000, result);
-    const double chains = operations / (2.0 * 1000 * moe::simd_vector<float>::size);
-    const double wanted = chains * (chains - 1) / 2 * moe::simd_vector<float>::size;
-    if (static_cast<double>(result) != wanted) state.SkipWithError("the chains do not add up");
+using bench::index_t;
+
+template <class F>
+void report(benchmark::State& state, const char* counter, const F& rate) {
+    std::vector<double> rates;
+    const double seconds = bench::seconds_of([&] {
+        for (int i = 0; i < 2 * bench::options().runs + 1; ++i) rates.push_back(rate());
+    });
+    for (auto _ : state) state.SetIterationTime(seconds / static_cast<double>(rates.size()));
+    state.counters[counter] = bench::median(rates) / 1e9;
+}
+
+// Chain i keeps i in each of its lanes, so the chains' sum tells whether the work was done. `operations` of an instruction.
+template <class T, class Chains>
+void add_chains(const std::string& name, double operations, double lanes, const Chains& chains) {
+    for (const index_t threads : bench::options().threads) {
+        bench::add(name + "/threads:" + std::to_string(threads), [=](benchmark::State& state) {
+            T sum = 0;
+            const double count = chains(1, sum) / operations;
+            if (static_cast<double>(sum) != count * (count - 1) / 2 * lanes) {
+                return bench::fail(state, "the chains do not add up");
+            }
+            const long rounds = bench::options().tiny ? 1000 : 1000000;
+            report(state, "gflops", [&] { return bench::rate_of_chains<T>(threads, chains, rounds); });
+        });
+    }
 }
 
 template <class T>
-void fma(benchmark::State& state) {
-    check_chains(state);
-    const auto threads = static_cast<moe::index_t>(state.range(0));
-    constexpr long rounds = 1000000;
-    std::vector<double> rate;
-    for (auto _ : state) {
-        std::vector<T> result(static_cast<std::size_t>(threads) * 64, T(0));
-        double operations = 0;
-        const double seconds = bench::run_together(threads, [&](moe::index_t t) {
-            const double mine = bench::fma_chains<T>(rounds, result[static_cast<std::size_t>(t) * 64]);
-            if (t == 0) operations = mine;
-        });
-        state.SetIterationTime(seconds);
-        rate.push_back(operations * threads / seconds);
-        benchmark::DoNotOptimize(result.data());
-    }
-    state.counters["GF/s"] = bench::median(rate) / 1e9;
+void add_fma(const std::string& name) {
+    constexpr double lanes = moe::simd_vector<T>::size;
+    add_chains<T>(name, 2 * lanes, lanes, [](long rounds, T& result) { return bench::fma_chains<T>(rounds, result); });
 }
 
-void read(benchmark::State& state) {
-    const auto threads = static_cast<moe::index_t>(state.range(0));
-    const moe::buffer<float> memory(std::size_t{1} << 28);
-    std::vector<double> rate;
-    for (auto _ : state) {
-        const double bytes_a_second = bench::read_rate(memory, threads, 1);
-        rate.push_back(bytes_a_second);
-        state.SetIterationTime(static_cast<double>(memory.size()) * sizeof(float) / bytes_a_second);
+std::span<float> memory() {
+    static moe::buffer<float> all(bench::options().tiny ? std::size_t{1} << 16 : std::size_t{1} << 28);
+    return all.span();
+}
+
+void add_reads() {
+    for (const index_t threads : bench::options().threads) {
+        const std::string end = "/threads:" + std::to_string(threads);
+        bench::add("peak/read/dram" + end, [=](benchmark::State& state) {
+            std::fill(memory().begin(), memory().end(), 1.0f);
+            if (bench::stream(memory().data(), 4096) != 4096.0f) return bench::fail(state, "the stream does not add up");
+            report(state, "gbytes_per_s", [&] { return bench::read_rate(memory(), threads); });
+        });
+        bench::add("peak/copy/dram" + end, [=](benchmark::State& state) {
+            report(state, "gbytes_per_s", [&] { return bench::copy_rate(memory(), threads); });
+        });
+        for (int level = 1; level <= 3; ++level) {
+            const std::size_t shared_by = level == 3 ? 1 : std::size_t(threads);
+            const std::size_t size = bench::cache_bytes(level) / 2 / sizeof(float) * shared_by;
+            if (size == 0) continue;
+            bench::add("peak/read/l" + std::to_string(level) + end, [=](benchmark::State& state) {
+                const std::span<const float> part = memory().first(std::min(size, memory().size()));
+                const int times = bench::options().tiny ? 1 : static_cast<int>(1 + (std::size_t{1} << 26) / part.size());
+                report(state, "gbytes_per_s", [&] { return bench::read_rate(part, threads, times); });
+            });
+        }
     }
-    state.counters["GB/s"] = bench::median(rate) / 1e9;
 }
 
 }  // namespace
 
-BENCHMARK(fma<float>)
-    ->Name("fma/float")
-    ->Arg(1)
-    ->Arg(2)
-    ->UseManualTime()
-    ->Iterations(15)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(fma<double>)
-    ->Name("fma/double")
-    ->Arg(1)
-    ->Arg(2)
-    ->UseManualTime()
-    ->Iterations(15)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(read)->Name("read")->Arg(1)->Arg(2)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
-
-int main(int argc, char** argv) {
-    benchmark::AddCustomContext("processor", bench::processor_name());
-    benchmark::AddCustomContext("vectors", MOE_STRING(MOE_ISA_NAME));
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-    benchmark::RunSpecifiedBenchmarks();
+void bench::register_benchmarks() {
+    add_fma<float>("peak/fma/f32");
+    add_fma<double>("peak/fma/f64");
+#if defined(__AVX512BF16__)
+    add_chains<float>("peak/dot/bf16", 64, 16,
+                      [](long rounds, float& result) { return bench::bf16_chains(rounds, result); });
+#endif
+#if defined(__AVX512VNNI__)
+    add_chains<float>("peak/dot/int8", 128, 16,
+                      [](long rounds, float& result) { return bench::int8_chains(rounds, result); });
+#endif
+    add_reads();
 }

@@ -1,8 +1,7 @@
-// bench/support: what this machine can do: arithmetic peak, memory reads, the processor's name
+// bench/support: what this machine can do: arithmetic peaks, reads from memory and caches, names
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every benchmark states its result as a share of a limit measured in the same process, never as an absolute time
-// alone.
+// Every benchmark states its result as a share of a limit measured in the same process with as many threads.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +15,28 @@
 #include "moe/backend/simd.hpp"
 #include "moe/core/storage.hpp"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace bench {
+
+using moe::index_t;
 
 inline double seconds_now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+template <class F>
+double seconds_of(const F& body) {
+    const double begin = seconds_now();
+    body();
+    return seconds_now() - begin;
+}
+
+inline double median(std::vector<double> v) {
+    std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
+    return v[v.size() / 2];
 }
 
 inline std::string processor_name() {
@@ -31,12 +48,53 @@ inline std::string processor_name() {
     return "unknown processor";
 }
 
-// 24 independent chains of fused multiply-adds on the widest registers, nothing loaded. Returns the operations done,
-// two for each element of each instruction; `result` keeps the compiler from dropping the work.
+inline std::string compiler_name() {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#elif defined(__GNUC__)
+    return "g++ " __VERSION__;
+#else
+    return "unknown compiler";
+#endif
+}
+
+// Bytes of the cache of a level as Linux reports it, 0 where it does not.
+inline std::size_t cache_bytes(int level) {
+    for (int i = 0; i < 8; ++i) {
+        const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
+        int found = 0;
+        std::size_t kibibytes = 0;
+        std::string type;
+        if (!(std::ifstream(folder + "level") >> found)) break;
+        std::ifstream(folder + "type") >> type;
+        std::ifstream(folder + "size") >> kibibytes;
+        if (found == level && type != "Instruction") return kibibytes * 1024;
+    }
+    return 0;
+}
+
+// Runs body(thread) on `threads` threads that start together; returns the seconds the slowest took.
+template <class F>
+double run_together(index_t threads, const F& body) {
+    std::barrier start(threads);
+    std::vector<double> seconds(static_cast<std::size_t>(threads));
+    const auto work = [&](index_t t) {
+        start.arrive_and_wait();
+        seconds[static_cast<std::size_t>(t)] = seconds_of([&] { body(t); });
+    };
+    std::vector<std::thread> others;
+    for (index_t t = 1; t < threads; ++t) others.emplace_back(work, t);
+    work(0);
+    for (std::thread& t : others) t.join();
+    return *std::max_element(seconds.begin(), seconds.end());
+}
+
+// Independent chains of fused multiply-adds on the widest registers, nothing loaded: with `result` 0 chain i keeps i in
+// every element. Returns the operations done, two for each element; `result` keeps the compiler from dropping the work.
 template <class T>
 double fma_chains(long rounds, T& result) {
     using V = moe::simd_vector<T>;
-    constexpr moe::index_t chains = V::size * sizeof(T) == 64 ? 24 : 12;
+    constexpr index_t chains = V::size * sizeof(T) == 64 ? 24 : 12;
     V sum[chains];
     moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA { sum[i] = V(result + T(i)); });
     V factor(T(1) - result);
@@ -48,65 +106,87 @@ double fma_chains(long rounds, T& result) {
     return 2.0 * static_cast<double>(rounds) * chains * V::size;
 }
 
-// Runs body(thread) on `threads` threads that start together; returns the seconds the slowest took.
-template <class F>
-double run_together(moe::index_t threads, const F& body) {
-    std::barrier start(threads);
-    std::vector<double> seconds(static_cast<std::size_t>(threads));
-    const auto work = [&](moe::index_t t) {
-        start.arrive_and_wait();
-        const double begin = seconds_now();
-        body(t);
-        seconds[static_cast<std::size_t>(t)] = seconds_now() - begin;
-    };
-    std::vector<std::thread> others;
-    for (moe::index_t t = 1; t < threads; ++t) others.emplace_back(work, t);
-    work(0);
-    for (std::thread& t : others) t.join();
-    return *std::max_element(seconds.begin(), seconds.end());
+// The same for dot-product instructions; they exist under AVX-512 only.
+#if defined(__AVX512BF16__)
+inline double bf16_chains(long rounds, float& result) {
+    constexpr index_t chains = 24;
+    __m512 sum[chains];
+    moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA { sum[i] = _mm512_set1_ps(result + float(i)); });
+    const __m512bh factor = _mm512_cvtne2ps_pbh(_mm512_set1_ps(result), _mm512_set1_ps(result));
+    for (long n = 0; n < rounds; ++n) {
+        moe::detail::unroll<chains>(
+            [&](auto i) MOE_INLINE_LAMBDA { sum[i] = _mm512_dpbf16_ps(sum[i], factor, factor); });
+    }
+    moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA { result += _mm512_reduce_add_ps(sum[i]); });
+    return 64.0 * static_cast<double>(rounds) * chains;
 }
-
-inline double median(std::vector<double> v) {
-    std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-    return v[v.size() / 2];
+#endif
+#if defined(__AVX512VNNI__)
+inline double int8_chains(long rounds, float& result) {
+    constexpr index_t chains = 24;
+    __m512i sum[chains];
+    const int start = static_cast<int>(result);
+    moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA { sum[i] = _mm512_set1_epi32(start + int(i)); });
+    const __m512i factor = _mm512_set1_epi8(static_cast<char>(start));
+    for (long n = 0; n < rounds; ++n) {
+        moe::detail::unroll<chains>(
+            [&](auto i) MOE_INLINE_LAMBDA { sum[i] = _mm512_dpbusd_epi32(sum[i], factor, factor); });
+    }
+    moe::detail::unroll<chains>(
+        [&](auto i) MOE_INLINE_LAMBDA { result += static_cast<float>(_mm512_reduce_add_epi32(sum[i])); });
+    return 128.0 * static_cast<double>(rounds) * chains;
 }
+#endif
 
-// Operations a second, the median of `runs` runs of about 20 ms.
+// Operations a second of `threads` threads that run chains(rounds, result).
+template <class T, class Chains>
+double rate_of_chains(index_t threads, const Chains& chains, long rounds) {
+    std::vector<T> result(static_cast<std::size_t>(threads) * 64, T(0));
+    double operations = 0;
+    const double seconds = run_together(threads, [&](index_t t) {
+        const double mine = chains(rounds, result[static_cast<std::size_t>(t) * 64]);
+        if (t == 0) operations = mine;
+    });
+    return operations * threads / seconds;
+}
 template <class T>
-double arithmetic_peak(moe::index_t threads, int runs = 9) {
-    constexpr long rounds = 1000000;
-    std::vector<double> rate;
-    for (int i = 0; i < runs; ++i) {
-        std::vector<T> result(static_cast<std::size_t>(threads) * 64, T(0));
-        double operations = 0;
-        const double seconds = run_together(threads, [&](moe::index_t t) {
-            const double mine = fma_chains<T>(rounds, result[static_cast<std::size_t>(t) * 64]);
-            if (t == 0) operations = mine;
-        });
-        rate.push_back(operations * threads / seconds);
-    }
-    return median(rate);
+double arithmetic_rate(index_t threads, long rounds) {
+    return rate_of_chains<T>(threads, [](long n, T& result) { return fma_chains<T>(n, result); }, rounds);
 }
 
-// Bytes a second that `threads` threads read from `memory`, one forward stream each, the median of `runs` runs.
-inline double read_rate(const moe::buffer<float>& memory, moe::index_t threads, int runs = 5) {
+// The sum of `size` elements, a multiple of eight registers, as one forward stream.
+inline float stream(const float* p, std::size_t size) {
     using V = moe::simd_vector<float>;
-    const std::size_t share = memory.size() / static_cast<std::size_t>(threads) / 1024 * 1024;
-    std::vector<double> rate;
-    for (int i = 0; i < runs; ++i) {
-        std::vector<float> result(static_cast<std::size_t>(threads) * 64);
-        const double seconds = run_together(threads, [&](moe::index_t t) {
-            const float* p = memory.data() + static_cast<std::size_t>(t) * share;
-            V sum[8] = {V(0), V(0), V(0), V(0), V(0), V(0), V(0), V(0)};
-            for (const float* end = p + share; p < end; p += 8 * V::size) {
-                moe::detail::unroll<8>([&](auto v)
-                                           MOE_INLINE_LAMBDA { sum[v] = sum[v] + V::load_aligned(p + v * V::size); });
-            }
-            for (const V& s : sum) result[static_cast<std::size_t>(t) * 64] += reduce_add(s);
-        });
-        rate.push_back(static_cast<double>(share) * sizeof(float) * threads / seconds);
+    V sum[8] = {V(0), V(0), V(0), V(0), V(0), V(0), V(0), V(0)};
+    for (const float* end = p + size; p < end; p += 8 * V::size) {
+        moe::detail::unroll<8>(
+            [&](auto v) MOE_INLINE_LAMBDA { sum[v] = sum[v] + V::load_aligned(p + v * V::size); });
     }
-    return median(rate);
+    float total = 0;
+    for (const V& s : sum) total += reduce_add(s);
+    return total;
+}
+
+// Bytes a second that `threads` threads read, a forward stream each, `times` over their shares of `memory`.
+inline double read_rate(std::span<const float> memory, index_t threads, int times = 1) {
+    const std::size_t share = memory.size() / static_cast<std::size_t>(threads) / 1024 * 1024;
+    std::vector<float> result(static_cast<std::size_t>(threads) * 64);
+    const double seconds = run_together(threads, [&](index_t t) {
+        for (int i = 0; i < times; ++i) {
+            result[std::size_t(t) * 64] += stream(memory.data() + std::size_t(t) * share, share);
+        }
+    });
+    return static_cast<double>(share) * sizeof(float) * threads * times / seconds;
+}
+
+// Bytes a second that they read and write when they copy their shares from the first half to the second.
+inline double copy_rate(std::span<float> memory, index_t threads) {
+    const std::size_t half = memory.size() / 2, share = half / static_cast<std::size_t>(threads) / 1024 * 1024;
+    const double seconds = run_together(threads, [&](index_t t) {
+        const float* from = memory.data() + std::size_t(t) * share;
+        std::copy_n(from, share, memory.data() + half + std::size_t(t) * share);
+    });
+    return 2.0 * static_cast<double>(share) * sizeof(float) * threads / seconds;
 }
 
 }  // namespace bench

@@ -3,6 +3,7 @@
 //
 // An arena keeps its chunks: the same sequence of takes allocates nothing the second time. Taken memory is not
 // initialised. A frame gives back what was taken since it was opened. One thread uses an arena at a time.
+// capacity() is what the chunks hold, peak() the most that was taken at a time, pieces rounded up to 64 bytes.
 // Elements that kernels see come from the arena's memory space; what only the host sees (records, a plan's offsets)
 // from host memory, which is the same where the host reads the space.
 #pragma once
@@ -18,8 +19,10 @@ public:
     struct mark {
         std::size_t chunk = 0;
         std::size_t used = 0;
+        std::size_t taken = 0;
         std::size_t host_chunk = 0;
         std::size_t host_used = 0;
+        std::size_t host_taken = 0;
     };
 
     explicit arena(const memory_space& space = host_space) : elements_{&space} {}
@@ -65,16 +68,17 @@ public:
         return ::new (static_cast<void*>(take_on_host<T>(1).data())) T(value);
     }
 
-    mark position() const { return {elements_.chunk, elements_.used, on_host_.chunk, on_host_.used}; }
+    mark position() const {
+        return {elements_.chunk, elements_.used, elements_.taken, on_host_.chunk, on_host_.used, on_host_.taken};
+    }
     void release(mark m) {
-        elements_.chunk = m.chunk;
-        elements_.used = m.used;
-        on_host_.chunk = m.host_chunk;
-        on_host_.used = m.host_used;
+        elements_.release(m.chunk, m.used, m.taken);
+        on_host_.release(m.host_chunk, m.host_used, m.host_taken);
     }
     void reset() { release({}); }
 
     std::size_t capacity() const { return elements_.capacity() + on_host_.capacity(); }
+    std::size_t peak() const { return elements_.peak + on_host_.peak; }
 
     // Overwrites everything that is not taken: tests use it to show that nothing reads memory it did not write.
     void poison(unsigned char byte) {
@@ -90,6 +94,8 @@ private:
         std::vector<buffer<unsigned char>> chunks{};
         std::size_t chunk = 0;  // the one that is taken from
         std::size_t used = 0;   // bytes of it
+        std::size_t taken = 0;  // bytes of all chunks, without what stayed empty at the end of one
+        std::size_t peak = 0;   // the largest `taken` so far
 
         void* take(std::size_t bytes) {
             const std::size_t size = (bytes + storage_alignment - 1) / storage_alignment * storage_alignment;
@@ -102,7 +108,15 @@ private:
             }
             void* p = chunks[chunk].data() + used;
             used += size;
+            taken += size;
+            peak = std::max(peak, taken);
             return p;
+        }
+
+        void release(std::size_t to_chunk, std::size_t to_used, std::size_t to_taken) {
+            chunk = to_chunk;
+            used = to_used;
+            taken = to_taken;
         }
 
         std::size_t capacity() const {

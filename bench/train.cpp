@@ -1,0 +1,111 @@
+// A training step of the layer: forward with a tape, then backward. Names read train/step/f32/B/T:512/threads:2/uniform.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The gradient accumulates, as over micro-batches. Operations: three times those of the forward pass. dx of the first
+// tokens is checked against the reference backend; tiny gradients are checked whole, against reference in double.
+#include "support/check.hpp"
+#include "support/measure.hpp"
+
+namespace {
+
+using bench::index_t;
+
+// What a step needs beside the layer.
+template <class T>
+struct step_memory {
+    moe::matrix<T> dy, y, dx;
+    typename bench::layer_type<T>::gradient gradient;
+    moe::tape<T> tape;
+
+    step_memory(const bench::layer_type<T>& layer, index_t tokens)
+        : dy(moe::testing::random_matrix<T>(tokens, layer.outputs(), 2)), y(tokens, layer.outputs()),
+          dx(tokens, layer.features()), gradient(layer.make_gradient()) {}
+
+    template <class B>
+    void run(B& b, const bench::layer_type<T>& layer, const moe::batch<T>& in) {
+        layer.forward(b, in, y.view(), tape);
+        layer.backward(b, dy.view(), tape, dx.view(), gradient);
+    }
+};
+
+template <class T, class U>
+bool same_gradient(const moe::panels<T>& got, const moe::panels<U>& wanted) {
+    moe::matrix<T> a(got.groups() * got.outputs(), got.inputs());
+    moe::matrix<U> b(a.rows(), a.cols());
+    for (index_t g = 0; g < got.groups(); ++g) {
+        got.read(g, a.view().middle_rows(g * got.outputs(), got.outputs()));
+        wanted.read(g, b.view().middle_rows(g * got.outputs(), got.outputs()));
+    }
+    return bench::error_of<T, U>(a.view(), b.view()) <= bench::tolerated<T>;
+}
+
+// Everything that a step computes, against the same layer in double.
+template <class T>
+std::string check_all(const step_memory<T>& got, const bench::layer_shape& shape, const bench::layer_input<T>& input) {
+    const auto layer = bench::make_layer<double>(shape);
+    moe::matrix<double> x(input.x.rows(), input.x.cols());
+    std::copy(input.x.span().begin(), input.x.span().end(), x.span().begin());
+    moe::batch<double> in;
+    in.x = x.view();
+    moe::reference reference;
+    step_memory<double> wanted(layer, x.rows());
+    wanted.run(reference, layer, in);
+    const auto &mine = std::get<1>(got.gradient), &bank = std::get<1>(wanted.gradient);
+    const auto &my_gate = std::get<0>(std::get<0>(got.gradient)), &gate = std::get<0>(std::get<0>(wanted.gradient));
+    if (!(bench::error_of<T, double>(got.dx.view(), wanted.dx.view()) <= bench::tolerated<T>)) return "dx is wrong";
+    if (!same_gradient(my_gate.weight, gate.weight)) return "the gradient of the router's weights is wrong";
+    if (!same_gradient(mine.gate, bank.gate)) return "the gradient of the experts' gate weights is wrong";
+    if (!same_gradient(mine.up, bank.up)) return "the gradient of the experts' up weights is wrong";
+    if (!same_gradient(mine.down, bank.down)) return "the gradient of the experts' down weights is wrong";
+    return "";
+}
+
+// dx of the first tokens alone: they do not depend on their batch.
+template <class T>
+std::string check_some(const step_memory<T>& got, const bench::layer_type<T>& layer,
+                       const bench::layer_input<T>& input) {
+    const index_t few = std::min(input.x.rows(), index_t{2});
+    moe::reference reference;
+    step_memory<T> wanted(layer, few);
+    wanted.run(reference, layer, input.batch(few));
+    const auto dx = got.dx.view().middle_rows(0, few);
+    return bench::error_of<T, T>(dx, wanted.dx.view()) <= bench::tolerated<T> ? "" : "differs from the reference";
+}
+
+template <class T>
+void step(benchmark::State& state, const std::string& name, const bench::layer_shape& shape, index_t tokens,
+          index_t threads, bench::load kind) {
+    const auto& layer = bench::layer_copies<T>::get(shape, true)[0];
+    const std::vector<bench::layer_input<T>> inputs = bench::inputs_of<T>(shape, kind, tokens);
+    moe::cpu cpu{{.threads = threads}};
+    step_memory<T> memory(layer, tokens);
+    memory.run(cpu, layer, inputs[0].batch());
+    const std::string fault = bench::options().tiny ? check_all(memory, shape, inputs[0])
+                                                    : check_some(memory, layer, inputs[0]);
+    if (!fault.empty()) return bench::fail(state, fault);
+    bench::measure<T>(state, name, {threads, tokens, 3 * shape.operations(tokens)}, [&](index_t run) {
+        const auto& input = inputs[std::size_t(run) % inputs.size()];
+        memory.run(cpu, layer, input.batch());
+        return input.touched() * shape.expert_parameters() * sizeof(T);
+    }, [&](auto& counters) {
+        counters["scratch_bytes"] = static_cast<double>(cpu.scratch().peak());
+        counters["tape_bytes"] = static_cast<double>(memory.tape.memory().peak());
+        counters["max_rows"] = inputs[0].most_rows();
+        counters["mean_rows"] = static_cast<double>(tokens) * shape.per_token / shape.experts;
+    });
+}
+
+}  // namespace
+
+void bench::register_benchmarks() {
+    for (const layer_shape& shape : shapes()) {
+        for (const index_t tokens : token_counts()) {
+            for (const load kind : {load::uniform, load::zipf}) {
+                for (const index_t threads : options().threads) {
+                    const std::string name = run_name("train/step", "f32", shape, tokens, threads, name_of(kind));
+                    add(name, [=](benchmark::State& state) { step<float>(state, name, shape, tokens, threads, kind); });
+                }
+            }
+        }
+    }
+}
