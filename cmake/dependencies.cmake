@@ -8,6 +8,8 @@ set(MOE_EIGEN_URL "https://gitlab.com/libeigen/eigen.git" CACHE STRING "Where gi
 set(MOE_EIGEN_COMMIT "3147391d946bb4b6c68edd901f2add6ac1f31f8c" CACHE STRING "Eigen 3.4.0")
 set(MOE_XSIMD_URL "https://github.com/xtensor-stack/xsimd.git" CACHE STRING "Where git fetches xsimd from")
 set(MOE_XSIMD_COMMIT "1577b02d549cca52aa5e943c16f2600950480289" CACHE STRING "xsimd 8.1.0")
+set(MOE_JSON_URL "https://github.com/nlohmann/json.git" CACHE STRING "Where git fetches the JSON library from")
+set(MOE_JSON_COMMIT "bc889afb4c5bf1c0d8ee29ef35eaaf4c8bef8a5d" CACHE STRING "nlohmann/json 3.11.2")
 set(MOE_CATCH2_URL "https://github.com/catchorg/Catch2.git" CACHE STRING "Where git fetches Catch2 from")
 set(MOE_CATCH2_COMMIT "182c910b4b63ff587a3440e08f84f70497e49a81" CACHE STRING "Catch2 2.13.10")
 set(MOE_BENCHMARK_URL "https://github.com/google/benchmark.git" CACHE STRING "Where git fetches Google Benchmark from")
@@ -15,7 +17,7 @@ set(MOE_BENCHMARK_COMMIT "d572f4777349d43653b21d6c2fc63020ab326db2" CACHE STRING
 
 # find_package name -> variable prefix above, apt package, folder below build/deps (library: users need it too),
 # options for its own CMake build.
-set(moe_packages Eigen3 xsimd Catch2 benchmark)
+set(moe_packages Eigen3 xsimd nlohmann_json Catch2 benchmark)
 
 set(moe_Eigen3_variable EIGEN)
 set(moe_Eigen3_apt libeigen3-dev)
@@ -27,6 +29,11 @@ set(moe_xsimd_variable XSIMD)
 set(moe_xsimd_apt libxsimd-dev)
 set(moe_xsimd_prefix library)
 set(moe_xsimd_options -DBUILD_TESTS=OFF)
+
+set(moe_nlohmann_json_variable JSON)
+set(moe_nlohmann_json_apt nlohmann-json3-dev)
+set(moe_nlohmann_json_prefix library)
+set(moe_nlohmann_json_options -DJSON_BuildTests=OFF)
 
 set(moe_Catch2_variable CATCH2)
 set(moe_Catch2_apt catch2)

@@ -9,6 +9,8 @@ install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/moe" DESTINATION "${CMAKE_INSTA
         FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
 install(TARGETS moe_core moe_moe EXPORT moeTargets)
 install(EXPORT moeTargets NAMESPACE moe:: DESTINATION "${moe_config_dir}")
+install(TARGETS moe_io EXPORT moeIoTargets)
+install(EXPORT moeIoTargets NAMESPACE moe:: DESTINATION "${moe_config_dir}")
 
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/moeConfig.cmake.in" "${PROJECT_BINARY_DIR}/moeConfig.cmake"
   INSTALL_DESTINATION "${moe_config_dir}")
@@ -22,7 +24,7 @@ install(FILES "${PROJECT_BINARY_DIR}/moeConfig.cmake" "${PROJECT_BINARY_DIR}/moe
 configure_file("${CMAKE_CURRENT_LIST_DIR}/moe.pc.in" "${PROJECT_BINARY_DIR}/moe.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/moe.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 
-# Eigen and xsimd that were fetched with git live in the build tree only. They go into the same prefix as moe, as the
+# Eigen, xsimd and the JSON library that were fetched with git live in the build tree only. They go into the same prefix as moe, as the
 # ordinary CMake packages they are, so that find_package(moe) finds them after the build tree is gone.
 if(moe_fetched_prefix AND EXISTS "${moe_fetched_prefix}")
   install(DIRECTORY "${moe_fetched_prefix}/" DESTINATION .)

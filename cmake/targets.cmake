@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The two targets that users link: moe::core (vocabulary, no dependencies) and moe::moe (everything).
+# The targets that users link: moe::core (vocabulary, no dependencies), moe::moe (the layers) and, beside it, moe::io
+# (checkpoints of other programs), the only one that needs a JSON library.
 # They carry include directories, cxx_std_20 and dependencies; never a warning, optimisation or -march flag.
 
 # Imported targets are local to a directory; a project that added moe with add_subdirectory needs to see them too.
@@ -34,3 +35,13 @@ add_library(moe_moe INTERFACE)
 add_library(moe::moe ALIAS moe_moe)
 target_link_libraries(moe_moe INTERFACE moe_core Eigen3::Eigen moe::xsimd Threads::Threads)
 set_target_properties(moe_moe PROPERTIES EXPORT_NAME moe)
+
+# Where there is no JSON library, moe::io is there all the same, and linking it says what is missing.
+find_package(nlohmann_json QUIET)
+if(nlohmann_json_FOUND)
+  moe_find_global(nlohmann_json nlohmann_json::nlohmann_json)
+endif()
+add_library(moe_io INTERFACE)
+add_library(moe::io ALIAS moe_io)
+target_link_libraries(moe_io INTERFACE moe_core nlohmann_json::nlohmann_json)
+set_target_properties(moe_io PROPERTIES EXPORT_NAME io)

@@ -3,7 +3,8 @@
 # Options of setup.cmake; others go to ctest, for instance `-R test_core`. What asks the compiler a hundred times or builds
 # other projects (compile errors, headers alone, packaging) is left to CI; `-- -L "packaging|compile_fail|headers|nvcc|backend"` runs it.
 include("${CMAKE_CURRENT_LIST_DIR}/setup.cmake")
-moe_setup(NEEDS Eigen3 xsimd Catch2 CONFIGURE -DMOE_BUILD_TESTS=ON -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
+moe_setup(NEEDS Eigen3 xsimd nlohmann_json Catch2
+  CONFIGURE -DMOE_BUILD_TESTS=ON -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
 moe_build(all)
 moe_say_time("built")
 if(NOT moe_rest)

@@ -1,0 +1,13 @@
+// io: checkpoints of other programs; an entry header of its own, because it needs a JSON library
+// SPDX-License-Identifier: Apache-2.0
+//
+//     a folder of safetensors files ── checkpoint ──► weights by name, in float or double, whatever they are stored as
+//
+// Link moe::io beside moe::moe. moe's own files (io/save.hpp) need no library.
+#pragma once
+
+#include "moe/io/checkpoint.hpp"
+#include "moe/io/float_codes.hpp"
+#include "moe/io/json.hpp"
+#include "moe/io/safetensors.hpp"
+#include "moe/io/save.hpp"

@@ -1,0 +1,154 @@
+// io: a checkpoint in safetensors files -> its weights, by name
+// SPDX-License-Identifier: Apache-2.0
+//
+//     moe::checkpoint model("path/to/model");  // a folder, a .safetensors file or a .safetensors.index.json
+//     model.read("model.layers.0.mlp.gate.weight", gate.view());
+//     model.read("model.layers.0.mlp.experts.down_proj", e * d, down.view());  // the rows of expert e of [E,D,H]
+//     for (const moe::checkpoint_tensor& t : model.tensors()) ...              // name, shape, how it is packed
+//
+// A folder holds model.safetensors or, looked for next, model.safetensors.index.json with the shards it names; of a shard
+// only the tensors count that the index places in it. Files are mapped: nothing is loaded before it is read, and reading
+// converts straight into the caller's memory. Weights that are stored as codes and scales appear once, under their own
+// name (checkpoint_tensor.hpp); stored(name) is what lies in the files. One object serves many threads.
+//
+// errors        io_error naming file, tensor, wanted and got: damaged files, missing shards or tensors, scales that do not
+//               fit, a weight that is there both plain and packed
+// cost          opening: the headers, and a sort of the names; reading: the elements read
+#pragma once
+
+#include <filesystem>
+
+#include "moe/io/checkpoint_tensor.hpp"
+#include "moe/io/safetensors.hpp"
+#include "moe/io/shard_index.hpp"
+
+MOE_BEGIN
+
+class checkpoint {
+public:
+    explicit checkpoint(const std::string& path) : path_(path) {
+        namespace fs = std::filesystem;
+        std::error_code ignored;
+        const fs::path folder(path);
+        if (!fs::is_directory(folder, ignored)) {
+            if (path.ends_with(".index.json")) open_shards(path);
+            else open_file(path);
+        } else if (fs::exists(folder / "model.safetensors", ignored)) {
+            open_file((folder / "model.safetensors").string());
+        } else if (fs::exists(folder / "model.safetensors.index.json", ignored)) {
+            open_shards((folder / "model.safetensors.index.json").string());
+        } else {
+            throw io_error(detail::wanted_got(path, "a folder with model.safetensors or model.safetensors.index.json",
+                                              "neither"));
+        }
+        combine();
+    }
+
+    const std::string& path() const { return path_; }
+    std::span<const checkpoint_tensor> tensors() const { return tensors_; }  // by name
+
+    bool contains(std::string_view name) const { return find(name) != nullptr; }
+    // nullptr if there is none.
+    const checkpoint_tensor* find(std::string_view name) const { return detail::find_by_name(tensors(), name); }
+    const checkpoint_tensor& at(std::string_view name) const {
+        const checkpoint_tensor* found = find(name);
+        if (found != nullptr) return *found;
+        throw io_error(detail::wanted_got(path_, "a tensor " + detail::excerpt(name),
+                                          "none of that name among " + std::to_string(tensors_.size())));
+    }
+
+    // All rows; rows [first_row, first_row + out.rows); all elements.
+    template <class T>
+    void read(std::string_view name, matrix_view<T> out) const {
+        at(name).read(out);
+    }
+    template <class T>
+    void read(std::string_view name, std::uint64_t first_row, matrix_view<T> out) const {
+        at(name).read(first_row, out);
+    }
+    template <class T>
+    void read(std::string_view name, std::span<T> out) const {
+        at(name).read(out);
+    }
+
+    // As it lies in the files, codes and scales included; nullptr if there is none.
+    const stored_tensor* stored(std::string_view name) const {
+        const auto found = stored_.find(name);
+        return found == stored_.end() ? nullptr : found->second;
+    }
+
+private:
+    void open_file(const std::string& path) {
+        files_.emplace_back(path);
+        for (const stored_tensor& t : files_.back().tensors()) stored_.emplace(t.name, &t);
+    }
+
+    void open_shards(const std::string& path) {
+        const mapped_file file(path);
+        const auto bytes = file.bytes();
+        const shard_index index = parse_shard_index({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+        const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+        const auto fail = [&](const std::string& tensor, const std::string& wanted, const char* got) {
+            throw io_error(detail::wanted_got(path + ": tensor " + detail::excerpt(tensor), wanted, got));
+        };
+        std::map<std::string, std::size_t> place;  // of a file in files_
+        for (const auto& [tensor, name] : index.file_of) {
+            if (!place.emplace(name, place.size()).second) continue;
+            const std::filesystem::path shard = folder / name;
+            std::error_code ignored;
+            if (!std::filesystem::exists(shard, ignored)) {
+                fail(tensor, "the shard " + detail::excerpt(name) + " beside the index", "no such file");
+            }
+            files_.emplace_back(shard.string());
+        }
+        for (const auto& [tensor, name] : index.file_of) {
+            const stored_tensor* found = files_[place[name]].find(tensor);
+            if (found == nullptr) fail(tensor, "it in the shard " + detail::excerpt(name), "no tensor of that name");
+            stored_.emplace(tensor, found);
+        }
+    }
+
+    static bool is_fp8(const stored_tensor& t) {
+        return t.type == stored_type::f8_e4m3 || t.type == stored_type::f8_e5m2;
+    }
+
+    // Of two tensors NAME + own and NAME + other, the other one; nullptr if `t` is alone or has another name.
+    const stored_tensor* partner(const stored_tensor& t, std::string_view own, std::string_view other) const {
+        if (!t.name.ends_with(own)) return nullptr;
+        return stored(t.name.substr(0, t.name.size() - own.size()) + std::string(other));
+    }
+
+    bool is_scale(const stored_tensor& t) const {
+        const stored_tensor* weight = partner(t, "_scale_inv", "");
+        if (weight != nullptr && is_fp8(*weight)) return true;
+        const stored_tensor* blocks = partner(t, "_scales", "_blocks");
+        return blocks != nullptr && blocks->type == stored_type::u8;
+    }
+
+    void combine() {
+        for (const auto& [name, t] : stored_) {
+            const stored_tensor* inverse = partner(*t, "", "_scale_inv");
+            const stored_tensor* scales = partner(*t, "_blocks", "_scales");
+            if (inverse != nullptr && is_fp8(*t)) tensors_.push_back(detail::fp8_weight(*t, *inverse));
+            else if (scales != nullptr && t->type == stored_type::u8) add_mxfp4(*t, *scales);
+            else if (!is_scale(*t)) tensors_.push_back({t->name, t->shape, weight_packing::plain, t, nullptr});
+        }
+        std::sort(tensors_.begin(), tensors_.end(),
+                  [](const checkpoint_tensor& a, const checkpoint_tensor& b) { return a.name < b.name; });
+    }
+
+    void add_mxfp4(const stored_tensor& blocks, const stored_tensor& scales) {
+        const std::string name = blocks.name.substr(0, blocks.name.size() - std::string_view("_blocks").size());
+        if (stored(name) != nullptr) {
+            throw io_error(detail::wanted_got(blocks.where(), "this weight either packed or plain", "both"));
+        }
+        tensors_.push_back(detail::mxfp4_weight(name, blocks, scales));
+    }
+
+    std::string path_;
+    std::vector<safetensors_file> files_;
+    std::map<std::string, const stored_tensor*, std::less<>> stored_;
+    std::vector<checkpoint_tensor> tensors_;
+};
+
+MOE_END

@@ -1,0 +1,81 @@
+// io: JSON that somebody else wrote -> a document, or an error that names the file
+// SPDX-License-Identifier: Apache-2.0
+//
+// The parser is nlohmann/json. On top of it: no more than json_depth arrays and objects inside one another, no key twice
+// in one object (which parsers are free to resolve either way), and one kind of exception.
+//
+// errors        io_error naming the file: not JSON, not UTF-8, bytes behind the document, too deep, a key twice
+#pragma once
+
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "moe/io/mapped_file.hpp"
+
+MOE_BEGIN
+
+using json_value = nlohmann::json;
+
+inline constexpr int json_depth = 64;
+
+namespace detail {
+
+// What a file says, fit for an error: in quotes, short, without control characters.
+inline std::string excerpt(std::string_view text) {
+    constexpr std::size_t longest = 120;
+    std::string out = "'";
+    for (const char c : text.substr(0, longest)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    return out + (text.size() > longest ? "...'" : "'");
+}
+
+// Refuses what the parser would let pass.
+class json_guard {
+public:
+    explicit json_guard(const std::string& path) : path_(path) {}
+
+    bool operator()(int, json_value::parse_event_t event, json_value& parsed) {
+        using kind = json_value::parse_event_t;
+        if (event == kind::object_start || event == kind::array_start) open();
+        else if (event == kind::object_end || event == kind::array_end) keys_.pop_back();
+        else if (event == kind::key) add(parsed.get_ref<const std::string&>());
+        return true;
+    }
+
+private:
+    void open() {
+        if (keys_.size() == std::size_t(json_depth)) {
+            throw io_error(wanted_got(path_ + ": JSON", "at most " + std::to_string(json_depth) +
+                                      " arrays and objects inside one another", "more"));
+        }
+        keys_.emplace_back();
+    }
+    void add(const std::string& key) {
+        if (keys_.back().insert(key).second) return;
+        throw io_error(wanted_got(path_ + ": JSON", "every key once in its object", excerpt(key) + " twice"));
+    }
+
+    const std::string& path_;
+    std::vector<std::set<std::string>> keys_;
+};
+
+}  // namespace detail
+
+// `path` is only named in errors.
+inline json_value parse_json(std::string_view text, const std::string& path) {
+    try {
+        return json_value::parse(text.begin(), text.end(), detail::json_guard(path));
+    } catch (const json_value::exception& e) {
+        throw io_error(detail::wanted_got(path, "JSON", detail::excerpt(e.what())));
+    }
+}
+
+inline json_value read_json(const std::string& path) {
+    const mapped_file file(path);
+    const auto bytes = file.bytes();
+    return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+MOE_END
