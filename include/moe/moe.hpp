@@ -89,6 +89,7 @@
 #include "moe/route/learned_weight_scale.hpp"
 #include "moe/route/per_expert_scale.hpp"
 #include "moe/route/drop_below.hpp"
+#include "moe/route/only_if.hpp"
 #include "moe/route/capacity.hpp"
 #include "moe/route/capacity_pass.hpp"
 #include "moe/route/capacity_reroute.hpp"

@@ -26,15 +26,6 @@ auto shared_with(const golden::file& g, Activation act) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("top-k of biased logits, softmax over the selected and scaled SwiGLU with biases are gpt-oss",
-                        "[golden]", golden::settings) {
-    using T = typename TestType::scalar;
-    const golden::file g(golden::data, "gpt_oss");
-    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::top_k{.k = index(g, "k")}, moe::softmax_selected{}},
-                     bank_with<T>(g, scaled_of(g))};
-    golden::compare<typename TestType::backend>(layer, g, with_biases());
-}
-
 TEMPLATE_LIST_TEST_CASE("weights divided by k and a sum times k are those of OpenAI's privacy filter", "[golden]",
                         golden::settings) {
     using T = typename TestType::scalar;
@@ -54,33 +45,6 @@ TEMPLATE_LIST_TEST_CASE("scaled SwiGLU in routed and shared experts and a scaled
                      bank_with<T>(g, scaled_of(g)), shared_with<T>(g, scaled_of(g)),
                      moe::scaled_sum{.factor = g.number("scale")}};
     golden::compare<typename TestType::backend>(layer, g, biased());
-}
-
-TEMPLATE_LIST_TEST_CASE("square root of softplus and SwiGLU clamped before are DeepSeek-V4", "[golden]",
-                        golden::settings) {
-    using T = typename TestType::scalar;
-    const golden::file g(golden::data, "deepseek_v4");
-    const moe::clamp_before_swiglu act{{.limit = g.number("limit")}};
-    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sqrt_softplus{}, moe::selection_bias{index(g, "experts")},
-                                 moe::top_k{.k = index(g, "k")}, moe::renormalize{.epsilon = 1e-20},
-                                 moe::scale{.factor = g.number("scale")}},
-                     bank_with<T>(g, act), shared_with<T>(g, act)};
-    golden::compare<typename TestType::backend>(layer, g, biased());
-}
-
-TEMPLATE_LIST_TEST_CASE("experts from a table of token ids, weighted by their scores, are DeepSeek-V4's hash layers",
-                        "[golden]", golden::settings) {
-    using T = typename TestType::scalar;
-    const golden::file g(golden::data, "deepseek_v4_hash");
-    const moe::clamp_before_swiglu act{{.limit = g.number("limit")}};
-    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sqrt_softplus{},
-                                 moe::token_table{golden::matrix_of<moe::index_t>(g["table"])},
-                                 moe::renormalize{.epsilon = 1e-20}, moe::scale{.factor = g.number("scale")}},
-                     bank_with<T>(g, act), shared_with<T>(g, act)};
-    const std::vector<moe::index_t> ids(g["token_id"].values.begin(), g["token_id"].values.end());
-    golden::extras<T> with;
-    with.in.token_id = ids;
-    golden::compare<typename TestType::backend>(layer, g, golden::shared, with);
 }
 
 TEMPLATE_LIST_TEST_CASE("SwiGLU clamped after, with another limit for the shared expert, is Step-3.7", "[golden]",

@@ -41,6 +41,7 @@ class Layer:
     extra_inputs: dict = field(default_factory=dict)  # name -> shape
     extra_outputs: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)  # integer tensors that only the reader needs
+    release: int = 5  # of transformers; 4 where 5 does not compute what was published
 
     @property
     def tokens(self):
@@ -60,6 +61,7 @@ class Loss:
     call: Callable
     options: dict
     seed: int = 1
+    release: int = 5
 
 
 # Bindings: (canonical name, path of the parameter, view of the parameter in canonical layout).
@@ -167,14 +169,14 @@ def qwen3(name, normalize, features=11, hidden=5, experts=8, k=3, model="qwen3_m
 
 
 def deepseek_v3(name, features=11, hidden=5, experts=8, k=3, groups=4, keep=2, normalize=True, scale=2.5,
-                shared_experts=1, model="deepseek_v3.DeepseekV3", block="MoE", **more):
+                shared_experts=1, model="deepseek_v3.DeepseekV3", block="MoE", configured=None, **more):
     return Layer(
         name=name, cls=model + block, features=features, experts=experts,
         settings=(model + "Config",
                   dict(hidden_size=features, moe_intermediate_size=hidden, intermediate_size=hidden,
                        n_routed_experts=experts, num_local_experts=experts, num_experts_per_tok=k, n_group=groups,
                        topk_group=keep, norm_topk_prob=normalize, routed_scaling_factor=scale,
-                       n_shared_experts=shared_experts, **HEADS)),
+                       n_shared_experts=shared_experts, **HEADS, **(configured or {}))),
         bindings=gate() + bias("gate.e_score_correction_bias") + concatenated() + shared(),
         options=dict(hidden=hidden, k=k, score="sigmoid", groups=groups, keep=keep, best=2, fill="-inf",
                      normalize=int(normalize), epsilon="1e-20", scale=scale, shared_hidden=hidden * shared_experts,
@@ -391,6 +393,31 @@ def switch(name, capacity, batch, router_bias):
                               sequences=batch[0]))
 
 
+def call_nllb(module, x, extra):
+    """Slots are first and second choice; one without room is -1 with weight 0."""
+    seen = {}
+    hook = module.router.classifier.register_forward_hook(lambda m, i, out: seen.update(logits=out))
+    y, (dispatched, _) = module(x, padding_mask=None)
+    hook.remove()
+    ranked, order = torch.softmax(seen["logits"].detach(), -1).sort(-1, descending=True)
+    if (ranked[:, :2] - ranked[:, 1:3]).min() < 1e-4:
+        raise ValueError("near-tie, choose another seed")
+    weight = dispatched.gather(1, order[:, :2])
+    return {"y": y, "weight": weight, "expert": torch.where(weight > 0, order[:, :2], -1)}
+
+
+def nllb(name, options, **settings):
+    dropout = settings.pop("dropout")
+    return layer(name, "nllb_moe.NllbMoeSparseMLP", "NllbMoeConfig",
+                 dict(d_model=9, num_experts=6, router_dtype="float32", moe_token_dropout=dropout, **settings),
+                 gate("router.classifier.weight")
+                 + [whole(to, f"experts.expert_{{e}}.{path}") for to, path in
+                    (("w_up", "fc1.weight"), ("b_up", "fc1.bias"), ("w_down", "fc2.weight"), ("b_down", "fc2.bias"))],
+                 None, k=2, batch=(1, 12), router="router.classifier", release=4, call=call_nllb,
+                 build=lambda cls, config: cls(config, 5), capture=lambda module, output: {"logits": output},
+                 options=dict(score="softmax", activation="relu", token_dropout=dropout, **options))
+
+
 def ernie_vl_call(module, x, extra):
     """Text tokens first, then vision tokens; ids of vision experts follow those of the text experts."""
     seen = {}
@@ -429,6 +456,25 @@ def call_hash(module, x, extra):
 
 def sqrt_softplus(z):
     return np.sqrt(np.logaddexp(0, z))
+
+
+def mixtral_like(name, model):
+    return layer(name, model + "SparseMoeBlock", model.split(".")[1] + "Config", LOCAL, gate() + concatenated(),
+                 by_softmax, options=dict(score="softmax", normalize=1))
+
+
+def sigma_gated_qwen(name, model, config, **settings):
+    return layer(name, model + "SparseMoeBlock", config,
+                 dict(SIZE, num_experts=6, shared_expert_intermediate_size=7, **settings),
+                 gate() + concatenated() + sigma_gated(), by_softmax,
+                 options=dict(score="softmax", normalize=1, shared="sigmoid gate", shared_hidden=7))
+
+
+def granite_with_shared(cls, config):
+    """The shared expert stands beside the block, in the decoder layer."""
+    from transformers.models.granitemoeshared.modeling_granitemoeshared import GraniteMoeSharedMLP
+
+    return torch.nn.ModuleDict({"moe": cls(config), "mlp": GraniteMoeSharedMLP(config)})
 
 
 ARCHITECTURES = [
@@ -642,6 +688,34 @@ ARCHITECTURES = [
           product_keys, hidden=1, experts_=16, router=None, call=one_token_at_a_time, keep_gradient=(),
           options=dict(gate="product keys", weigh="softmax over selected",
                        activation="plain silu, rank 1, weight on hidden", shared="sum", shared_hidden=5)),
+    mixtral_like("minimax", "minimax.MiniMax"),
+    qwen3("flex_olmo", False, features=9, experts=6, batch=(1, 7), model="flex_olmo.FlexOlmo"),
+    sigma_gated_qwen("qwen3_next", "qwen3_next.Qwen3Next", "Qwen3NextConfig", norm_topk_prob=True),
+    sigma_gated_qwen("qwen3_5_moe", "qwen3_5_moe.Qwen3_5Moe", "Qwen3_5MoeTextConfig"),
+    deepseek_v3("exaone_moe", model="exaone_moe.ExaoneMoe", block="SparseMoEBlock", features=9, batch=(1, 7), seed=4,
+                configured=dict(num_experts=8, num_shared_experts=1)),
+    deepseek_v3("solar_open", model="solar_open.SolarOpen", features=9, batch=(1, 7), seed=5),
+    # Kimi-K2's configuration names the classes of DeepSeek-V3: one group, scale 2.827.
+    deepseek_v3("kimi_k2", features=9, batch=(1, 7), groups=1, keep=1, scale=2.827),
+    layer("granitemoeshared", "granitemoeshared.GraniteMoeSharedMoE", "GraniteMoeSharedConfig",
+          dict(LOCAL, shared_intermediate_size=7),
+          gate("moe.router.weight") + concatenated("moe.experts")
+          + shared_concatenated("mlp", "input_linear", "output_linear"), by_logits, router="moe.router",
+          build=granite_with_shared, call=lambda module, x, extra: module["moe"](x) + module["mlp"](x),
+          options=dict(weigh="softmax over selected", shared="sum", shared_hidden=7)),
+    layer("hunyuan_v1_moe", "hunyuan_v1_moe.HunYuanMoEV1Moe", "HunYuanMoEV1Config",
+          dict(SIZE, num_experts=6, moe_topk=3),
+          gate("gate.wg.weight") + concatenated() + shared("shared_mlp"), by_softmax,
+          build=lambda cls, config: cls(config, 0),
+          options=dict(score="softmax", normalize=1, shared="sum", shared_hidden=5)),
+    layer("aria", "aria.AriaTextMoELayer", "AriaTextConfig",
+          dict(SIZE, moe_num_experts=6, moe_topk=3, moe_num_shared_experts=2, head_dim=4),
+          gate("router.weight") + transposed() + shared(), by_logits, router="router",
+          options=dict(weigh="softmax over selected", shared="sum", shared_hidden=10)),
+    nllb("nllb_moe", dict(capacity_fraction=0.25), moe_eval_capacity_token_fraction=0.25, dropout=0.25),
+    nllb("nllb_moe_prioritized", dict(capacity=3, prioritized=1, normalize_before_drop=1), dropout=0.0,
+         moe_eval_capacity_token_fraction=0.0, expert_capacity=3, batch_prioritized_routing=True,
+         normalize_router_prob_before_dropping=True),
     switch("switch", 64, (1, 7), True),
     switch("switch_capacity", 2, (2, 9), False),
     plain_case("plain_relu_bias", "relu"),

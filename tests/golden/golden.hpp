@@ -86,6 +86,7 @@ public:
         return found->second;
     }
 
+    bool states(const std::string& key) const { return facts_.count(key) != 0; }
     double number(const std::string& key) const { return std::stod(fact(key)); }
     const std::map<std::string, tensor>& tensors() const { return tensors_; }
 

@@ -26,12 +26,3 @@ TEMPLATE_LIST_TEST_CASE("plain experts with biases are two linear maps of PyTorc
     check_plain<TestType, moe::gelu>("plain_gelu_bias");
     check_plain<TestType, moe::silu>("plain_silu_bias");
 }
-
-TEMPLATE_LIST_TEST_CASE("top-1 of a softmax over biased logits without renormalising is Switch", "[golden]",
-                        golden::all_settings) {
-    using T = typename TestType::scalar;
-    const golden::file g(golden::data, "switch");
-    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::softmax{}, moe::top_k{.k = 1}},
-                     moe::ffn_bank<T, moe::relu>{golden::bank_of(g)}};
-    golden::compare<typename TestType::backend>(layer, g, golden::with(golden::gated, golden::biases));
-}

@@ -1,4 +1,4 @@
-// tests/golden: routers with steps of their own: norms, caps, scales, masks by label, capacity, sparsemixer
+// tests/golden: routers that no preset has: soft cap, groups with fill 0, weights joint with shared experts
 // SPDX-License-Identifier: Apache-2.0
 #include "compare.hpp"
 #include "settings.hpp"
@@ -7,75 +7,44 @@ namespace {
 
 using golden::index;
 
-/// [2,E]: label 0 may use the first half of the experts, label 1 the second.
-moe::matrix<std::uint8_t> halves(moe::index_t experts) {
-    moe::matrix<std::uint8_t> allowed(2, experts);
-    for (moe::index_t e = 0; e < experts; ++e) allowed(e < experts / 2 ? 0 : 1, e) = 1;
-    return allowed;
+moe::group_limit limit_of(const golden::file& g) {
+    return {.groups = index(g, "groups"), .keep = index(g, "keep"), .best = index(g, "best"), .fill = 0.0};
 }
+
+std::vector<golden::binding> biased() { return golden::with(golden::shared, {{"router.2.bias", "selection_bias"}}); }
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("softmax, selection bias, a bounded sum and shared experts are ERNIE 4.5", "[golden]",
-                        golden::settings) {
+TEMPLATE_LIST_TEST_CASE("sigmoid, selection bias, a group limit with fill 0, renormalise, scale and shared are AXK2",
+                        "[golden]", golden::settings) {
     using T = typename TestType::scalar;
-    const golden::file g(golden::data, "ernie4_5_moe");
-    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::softmax{}, moe::selection_bias{index(g, "experts")},
-                                 moe::top_k{.k = index(g, "k")}, moe::renormalize{.least = 1e-12}},
+    const golden::file g(golden::data, "axk2");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sigmoid{}, moe::selection_bias{index(g, "experts")},
+                                 limit_of(g), moe::top_k{.k = index(g, "k")}, moe::renormalize{.epsilon = 1e-20},
+                                 moe::scale{.factor = g.number("scale")}},
                      moe::swiglu_bank<T>{golden::bank_of(g)}, golden::shared_of<T>(g)};
-    golden::compare<typename TestType::backend>(layer, g,
-                                                golden::with(golden::shared, {{"router.2.bias", "selection_bias"}}));
+    golden::compare<typename TestType::backend>(layer, g, biased());
 }
 
-TEMPLATE_LIST_TEST_CASE("experts by the token's class, of two widths, under one gate are ERNIE 4.5 VL", "[golden]",
+TEMPLATE_LIST_TEST_CASE("sigmoid, selection bias, renormalise, scale and a shared expert are HY-V3", "[golden]",
                         golden::settings) {
     using T = typename TestType::scalar;
-    golden::file g(golden::data, "ernie4_5_vl_moe");
-    // The class has a router of six experts per kind of token; the layer has one of twelve.
-    g.put("gate", golden::stacked(g["gate"], g["vision_gate"]));
-    g.put("d_gate", golden::stacked(g["d_gate"], g["d_vision_gate"]));
-    g.put("selection_bias", golden::stacked(g["selection_bias"], g["vision_selection_bias"]));
-    moe::bank_options text = golden::bank_of(g), vision = text;
-    vision.hidden = index(g, "vision_hidden");
-    const moe::index_t experts = text.experts + vision.experts;
-    moe::layer layer{moe::router{moe::linear_gate<T>{{.features = text.features, .experts = experts}},
-                                 moe::expert_mask{halves(experts)}, moe::softmax{}, moe::selection_bias{experts},
-                                 moe::keys_only{moe::expert_mask{halves(experts)}}, moe::top_k{.k = index(g, "k")},
-                                 moe::renormalize{.least = 1e-12}},
-                     moe::banks{moe::swiglu_bank<T>{text}, moe::swiglu_bank<T>{vision}}, golden::shared_of<T>(g)};
-    const std::vector<moe::index_t> label(g["label"].values.begin(), g["label"].values.end());
-    golden::extras<T> with;
-    with.in.label = label;
-    with.logits = nullptr;
-    with.left_out = {"d_vision_gate"};
-    golden::compare<typename TestType::backend>(layer, g,
-                                                golden::with(golden::shared, {{"router.3.bias", "selection_bias"},
-                                                                              {"experts.0.gate", "w_gate"},
-                                                                              {"experts.0.up", "w_up"},
-                                                                              {"experts.0.down", "w_down"},
-                                                                              {"experts.1.gate", "vision_w_gate"},
-                                                                              {"experts.1.up", "vision_w_up"},
-                                                                              {"experts.1.down", "vision_w_down"}}),
-                                                with);
+    const golden::file g(golden::data, "hy_v3");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::sigmoid{}, moe::selection_bias{index(g, "experts")},
+                                 moe::top_k{.k = index(g, "k")}, moe::renormalize{.epsilon = 1e-20},
+                                 moe::scale{.factor = g.number("scale")}},
+                     moe::swiglu_bank<T>{golden::bank_of(g)}, golden::shared_of<T>(g)};
+    golden::compare<typename TestType::backend>(layer, g, biased());
 }
 
-TEMPLATE_LIST_TEST_CASE("one expert per round among those close to the best is Phi-3.5-MoE in inference", "[golden]",
-                        golden::settings) {
+TEMPLATE_LIST_TEST_CASE("softmax, groups by their best two with fill 0, renormalise, scale and shared are Mistral 4",
+                        "[golden]", golden::settings) {
     using T = typename TestType::scalar;
-    const golden::file g(golden::data, "phimoe");
-    moe::layer layer{
-        moe::router{golden::gate_of<T>(g), moe::sparsemixer{.k = index(g, "k"), .epsilon = g.number("epsilon")}},
-        moe::swiglu_bank<T>{golden::bank_of(g)}};
-    golden::compare<typename TestType::backend>(layer, g, golden::gated);
-}
-
-TEMPLATE_LIST_TEST_CASE("weights divided by their 2-norm are DBRX", "[golden]", golden::settings) {
-    using T = typename TestType::scalar;
-    const golden::file g(golden::data, "dbrx");
-    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::softmax{}, moe::top_k{.k = index(g, "k")},
-                                 moe::p_norm{.p = g.number("p_norm")}},
-                     moe::swiglu_bank<T>{golden::bank_of(g)}};
-    golden::compare<typename TestType::backend>(layer, g, golden::gated);
+    const golden::file g(golden::data, "mistral4");
+    moe::layer layer{moe::router{golden::gate_of<T>(g), moe::softmax{}, limit_of(g), moe::top_k{.k = index(g, "k")},
+                                 moe::renormalize{.epsilon = 1e-20}, moe::scale{.factor = g.number("scale")}},
+                     moe::swiglu_bank<T>{golden::bank_of(g)}, golden::shared_of<T>(g)};
+    golden::compare<typename TestType::backend>(layer, g, golden::shared);
 }
 
 TEMPLATE_LIST_TEST_CASE("soft-capped logits, sigmoid, selection bias and a scaled routed sum are Laguna", "[golden]",
@@ -93,43 +62,50 @@ TEMPLATE_LIST_TEST_CASE("soft-capped logits, sigmoid, selection bias and a scale
         layer, g, golden::with(golden::shared, {{"router.3.bias", "selection_bias"}}), with);
 }
 
-TEMPLATE_LIST_TEST_CASE("a gate on normalised features of its own and a scale per expert are Gemma 4", "[golden]",
+TEMPLATE_LIST_TEST_CASE("sigmoid weights normalised over selected and shared experts alike are Inkling", "[golden]",
                         golden::settings) {
     using T = typename TestType::scalar;
-    const golden::file g(golden::data, "gemma4");
-    const moe::index_t features = index(g, "features");
-    // scale * sqrt(1/D) of the class: the gain is `scale`, the temperature sqrt(D).
+    golden::file g(golden::data, "inkling");
+    moe::bank_options routed = golden::bank_of(g), common = golden::shared_bank_of(g);
+    common.experts = index(g["shared_w_up"].rows());
+    const moe::index_t experts = routed.experts + common.experts;
+    // In the layer the shared experts are the last of the bank, each in a slot of its own behind the selected.
+    golden::tensor always = g["shared_weight"], expert = g["expert"], weight = g["weight"], bias = g["selection_bias"];
+    expert.values.clear();
+    weight.values.clear();
+    for (std::size_t t = 0; t < always.rows(); ++t) {
+        for (std::size_t i = 0; i < g["expert"].columns(); ++i) {
+            expert.values.push_back(g["expert"].values[t * g["expert"].columns() + i]);
+            weight.values.push_back(g["weight"].values[t * g["weight"].columns() + i]);
+        }
+        for (moe::index_t e = routed.experts; e < experts; ++e) {
+            expert.values.push_back(e);
+            weight.values.push_back(always.values[t * always.columns() + static_cast<std::size_t>(e - routed.experts)]);
+        }
+    }
+    bias.values.resize(static_cast<std::size_t>(experts), 0.0);
+    g.put("expert", expert);
+    g.put("weight", weight);
+    g.put("selection_bias", bias);
     moe::layer layer{
-        moe::router{moe::features_through{moe::rms_normalize<T>{{.columns = features, .epsilon = 1e-6}},
-                                          moe::features_through{moe::temperature{std::sqrt(g.number("features"))},
-                                                                golden::gate_of<T>(g)}},
-                    moe::softmax{}, moe::top_k{.k = index(g, "k")}, moe::renormalize{},
-                    moe::per_expert_scale<T>{index(g, "experts")}},
-        moe::ffn_bank<T, moe::gated<moe::gelu_tanh>>{golden::bank_of(g)}};
-    const auto router_x = golden::matrix_of<T>(g["router_x"]);
+        moe::router{moe::linear_gate<T>{{.features = routed.features, .experts = experts}}, moe::sigmoid{},
+                    moe::selection_bias{experts},
+                    moe::always_on{moe::top_k{.k = index(g, "k")},
+                                   {.experts = {routed.experts, routed.experts + 1}, .hidden = true}},
+                    moe::renormalize{}, moe::scale{.factor = g.number("scale")}, moe::learned_weight_scale<T>{}},
+        moe::banks{moe::swiglu_bank<T>{routed}, moe::swiglu_bank<T>{common}}};
     golden::extras<T> with;
-    with.in.features = router_x;
     with.logits = nullptr;
-    with.scores = "scores";
-    with.left_out = {"d_scores"};
-    golden::compare<typename TestType::backend>(
-        layer, g,
-        golden::with(golden::gated,
-                     {{"gate.weight", "gate"}, {"step.gain", "router_scale"}, {"router.4.scale", "expert_scale"}}),
-        with);
-}
-
-TEMPLATE_LIST_TEST_CASE("a capacity per expert and sequence, in token order, is that of Switch", "[golden]",
-                        golden::settings) {
-    using T = typename TestType::scalar;
-    const golden::file g(golden::data, "switch_capacity");
-    const moe::index_t tokens = index(g, "tokens");
-    moe::layer layer{
-        moe::router{golden::gate_of<T>(g), moe::softmax{}, moe::top_k{.k = 1},
-                    moe::capacity{{.count = index(g, "capacity"), .scope = moe::capacity_scope::sequence}}},
-        moe::ffn_bank<T, moe::relu>{golden::bank_of(g)}};
-    const std::vector<moe::index_t> sequence = {0, tokens / 2, tokens};
-    golden::extras<T> with;
-    with.in.sequence = sequence;
-    golden::compare<typename TestType::backend>(layer, g, golden::gated, with);
+    with.left_out = {"d_logits"};
+    golden::compare<typename TestType::backend>(layer, g,
+                                                {{"router.0.weight", "gate"},
+                                                 {"router.2.bias", "selection_bias"},
+                                                 {"router.6.scale", "global_scale"},
+                                                 {"experts.0.gate", "w_gate"},
+                                                 {"experts.0.up", "w_up"},
+                                                 {"experts.0.down", "w_down"},
+                                                 {"experts.1.gate", "shared_w_gate"},
+                                                 {"experts.1.up", "shared_w_up"},
+                                                 {"experts.1.down", "shared_w_down"}},
+                                                with);
 }

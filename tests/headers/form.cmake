@@ -17,7 +17,7 @@ foreach(header ${headers})
   # The first line repeats the place of the file: `// select/top_k: ...` or `// select: ...`.
   get_filename_component(folder "${header}" DIRECTORY)
   string(REGEX REPLACE "^moe/?" "" folder "${folder}")
-  if(NOT text MATCHES "^// [a-z_/]+(\\.hpp)?: [^\n]+\n// SPDX-License-Identifier: Apache-2.0\n")
+  if(NOT text MATCHES "^// [a-z0-9_/]+(\\.hpp)?: [^\n]+\n// SPDX-License-Identifier: Apache-2.0\n")
     fault("must begin with '// <folder>: <what it does>' and the SPDX line")
   elseif(folder AND NOT text MATCHES "^// ${folder}[/:]")
     fault("the first line must begin with the folder, '// ${folder}: ...'")

@@ -11,7 +11,7 @@ endif()
 
 # What needs no function: it wraps another part and computes what this one computes.
 set(exempt
-  features_through keys_only                                       # the order of two calls
+  features_through keys_only only_if                               # the order of two calls, or no call
   frozen_gate frozen borrow borrowed                               # who trains and who owns
   callable_bank                                                    # the user's own function
   recorded_choice                                                  # a value that holds what `external` gives back
