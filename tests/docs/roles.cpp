@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "roles.hpp"
 
+#include "moe/presets/mixtral.hpp"
 #include "moe/testing/backend_laws.hpp"
 #include "moe/testing/gradient_check.hpp"
 #include "moe/testing/laws.hpp"
@@ -64,4 +65,14 @@ TEST_CASE("losses, as their page shows, are called between forward and backward,
     // dy is 0: what reaches the gate comes from the losses.
     const auto d_gate = std::get<0>(std::get<0>(gradient)).weight.span();
     CHECK(std::any_of(d_gate.begin(), d_gate.end(), [](float g) { return g != 0; }));
+}
+
+TEST_CASE("a preset, as its page shows, is a layer like any other") {
+    auto layer = moe::presets::mixtral<float>({.features = 32, .hidden = 112, .experts = 8, .per_token = 2});
+
+    const moe::matrix<float> x = moe::testing::random_matrix<float>(3, 32, 1);
+    moe::cpu cpu;
+    const moe::matrix<float> y = layer(cpu, x);
+    CHECK(y.rows() == 3);
+    CHECK(std::any_of(y.span().begin(), y.span().end(), [](float v) { return v != 0; }));
 }
