@@ -6,8 +6,8 @@
 // Link moe::io beside moe::moe. moe's own files (io/save.hpp) need no library.
 #pragma once
 
+#include "moe/core/float_codes.hpp"
 #include "moe/io/checkpoint.hpp"
-#include "moe/io/float_codes.hpp"
 #include "moe/io/json.hpp"
 #include "moe/io/safetensors.hpp"
 #include "moe/io/save.hpp"

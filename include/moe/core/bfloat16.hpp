@@ -8,7 +8,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "moe/core/config.hpp"
+#include "moe/core/float_codes.hpp"
 
 MOE_BEGIN
 
@@ -16,13 +16,13 @@ struct bfloat16 {
     std::uint16_t bits = 0;
 
     bfloat16() = default;
-    // double passes through float.
     template <class S>
         requires std::is_arithmetic_v<S>
-    MOE_FN explicit bfloat16(S value) {
-        const float single = static_cast<float>(value);
+    MOE_FN explicit bfloat16(S value) : bits(to_bf16(static_cast<double>(value))) {}
+    // The same, quicker.
+    MOE_FN explicit bfloat16(float value) {
         std::uint32_t word;
-        std::memcpy(&word, &single, sizeof(word));
+        std::memcpy(&word, &value, sizeof(word));
         if ((word & 0x7fffffffu) > 0x7f800000u) word |= 0x00400000u;
         else word += 0x7fffu + ((word >> 16) & 1u);
         bits = static_cast<std::uint16_t>(word >> 16);

@@ -17,7 +17,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "moe/io/float_codes.hpp"
+#include "moe/core/float_codes.hpp"
 #include "moe/io/stored_type.hpp"
 
 MOE_BEGIN

@@ -18,6 +18,7 @@
 #include "moe/core/adapt.hpp"
 #include "moe/core/tape.hpp"
 #include "moe/layer/backend_check.hpp"
+#include "moe/layer/half_precision.hpp"
 #include "moe/layer/layer_check.hpp"
 #include "moe/layer/layer_flow.hpp"
 #include "moe/layer/router.hpp"
@@ -116,20 +117,22 @@ public:
         }
     }
 
-    // x and y: anything as_matrix accepts.
+    // x and y: anything as_matrix accepts, of the layer's scalar, bfloat16 or float16 each.
     template <class B, class X, class Y>
     void operator()(B& b, const X& x, Y&& y) const {
         detail::require_views<B, scalar, const X, Y>();
+        arena_frame frame(b.scratch());
         batch<scalar> in;
-        in.x = as_matrix<const scalar>(x, features(), "x");
-        forward(b, in, as_matrix<scalar>(y, outputs(), "y"));
+        in.x = detail::widened<scalar>(b, x, features());
+        detail::rounded<scalar>(b, std::forward<Y>(y), outputs(), [&](matrix_view<scalar> wide) { forward(b, in, wide); });
     }
     template <class B, class X>
         requires(!std::is_same_v<X, batch<scalar>>)
     matrix<scalar> operator()(B& b, const X& x) const {
         detail::require_views<B, scalar, const X>();
+        arena_frame frame(b.scratch());
         batch<scalar> in;
-        in.x = as_matrix<const scalar>(x, features(), "x");
+        in.x = detail::widened<scalar>(b, x, features());
         return (*this)(b, in);
     }
     template <class B>

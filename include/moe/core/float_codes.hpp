@@ -1,4 +1,4 @@
-// io: the small floating-point formats of checkpoints: code -> value, exactly, and value -> code, rounded once
+// core/float_codes: small floating-point formats: code -> value, exactly, and value -> code, rounded once
 // SPDX-License-Identifier: Apache-2.0
 //
 // A code is sign, exponent e and fraction f, from the top bit down; with bias b = 2^(exponent bits - 1) - 1
