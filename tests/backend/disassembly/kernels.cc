@@ -1,4 +1,5 @@
 // Compiled, never run: check.cmake reads what became of these functions.
+#include "moe/backend/cpu/bf16.hpp"
 #include "moe/backend/cpu/tile.hpp"
 
 extern "C" {
@@ -14,11 +15,20 @@ void check_fma_double(const double* x, const double* y, double* z) {
 }
 
 __attribute__((flatten)) void check_tile_float(const float* const* a, const float* b, moe::index_t depth, float* c) {
-    moe::detail::multiply_tile<moe::detail::plain_product<T>, moe::detail::tile_rows>(moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
+    moe::detail::multiply_tile<moe::detail::plain_product<float>, moe::detail::tile_rows>(
+        moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
 }
 
 __attribute__((flatten)) void check_tile_double(const double* const* a, const double* b, moe::index_t depth,
                                                 double* c) {
-    moe::detail::multiply_tile<moe::detail::plain_product<T>, moe::detail::tile_rows>(moe::detail::row_elements<double>{a, 0}, b, depth, c, false, {});
+    moe::detail::multiply_tile<moe::detail::plain_product<double>, moe::detail::tile_rows>(
+        moe::detail::row_elements<double>{a, 0}, b, depth, c, false, {});
+}
+
+__attribute__((flatten)) void check_tile_bf16(const moe::detail::bf16_product::input* const* a, const moe::bfloat16* b,
+                                              moe::index_t depth, float* c) {
+    using input = moe::detail::bf16_product::input;
+    moe::detail::multiply_tile<moe::detail::bf16_product, moe::detail::tile_rows>(
+        moe::detail::row_elements<input>{a, 0}, b, depth, c, false, {});
 }
 }

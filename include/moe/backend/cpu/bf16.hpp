@@ -49,7 +49,12 @@ struct widened_bf16 : bf16_common {
     struct element {
         vector even, odd;
     };
+    // Compilers for ARM keep the pairs beside their halves.
+#if defined(__aarch64__)
+    static constexpr index_t registers = 3;
+#else
     static constexpr index_t registers = 2;
+#endif
     static constexpr const char* name = "bfloat16 widened to float, multiply-add";
 
     MOE_INLINE static weights load(const bfloat16* p) {
