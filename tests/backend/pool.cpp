@@ -66,6 +66,45 @@ TEST_CASE("thousands of short jobs in a row, and jobs after the threads went to 
     CHECK(sum == 2005L * 120);
 }
 
+TEST_CASE("jobs finish whether waiting threads spin for long or sleep at once") {
+    for (const index_t spin : {0, 1, 20000}) {
+        INFO("spin " << spin);
+        moe::cpu cpu{{.threads = 3, .spin_microseconds = spin}};
+        std::atomic<int> count{0};
+        for (int job = 0; job < 50; ++job) {
+            cpu.parallel(8, 1e9, [&](index_t, index_t, index_t) { ++count; });
+        }
+        CHECK(count == 400);
+    }
+    CHECK_THROWS_AS(moe::cpu(moe::cpu_options{.spin_microseconds = -1}), moe::value_error);
+}
+
+#if defined(__linux__)
+TEST_CASE("pinned threads stay on one processor each, the caller's where it was") {
+    const auto processors = [] {
+        cpu_set_t mine;
+        return sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 0;
+    };
+    const auto caller = std::this_thread::get_id();
+    const int before = processors();
+    for (const bool pin : {false, true}) {
+        INFO("pin " << pin);
+        moe::cpu cpu{{.threads = 3, .pin = pin}};
+        std::atomic<int> mine{0}, elsewhere{0}, wrong{0};
+        // A thread holds two items, that which it works on and the next: each waits until all threads have theirs.
+        cpu.parallel(6, 1e9, [&](index_t, index_t, index_t) {
+            const bool here = std::this_thread::get_id() == caller;
+            ++(here ? mine : elsewhere);
+            while (mine + elsewhere < 3) std::this_thread::yield();
+            if (processors() != (here || !pin ? before : 1)) ++wrong;
+        });
+        CHECK(mine == 2);
+        CHECK(elsewhere == 4);
+        CHECK(wrong == 0);
+    }
+}
+#endif
+
 TEST_CASE("for_rows calls the program once for every row") {
     for (const index_t threads : thread_counts()) {
         moe::cpu cpu = make_cpu(threads);

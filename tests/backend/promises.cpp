@@ -1,5 +1,6 @@
 // What every result of the cpu backend promises beside being right: the same bits for any number of threads, rows that
 // do not see one another, nothing read or written that is not named.
+#include "backend/caller_pool.hpp"
 #include "backend/problem.hpp"
 
 using namespace test;
@@ -81,6 +82,19 @@ TEMPLATE_TEST_CASE("every number of threads gives the same bits", "", float, dou
             CHECK(run_all<T>(cpu, tokens, outputs, inputs) == expected);
             CHECK(run_all<T>(cpu, tokens, outputs, inputs) == expected);
         }
+    }
+}
+
+TEST_CASE("a caller's pool gives the bits of our own threads, also where its tasks run one after the other") {
+    moe::cpu own;
+    const results<float> expected = run_all<float>(own, 90, 130, 70);
+    for (const index_t threads : thread_counts()) {
+        INFO("threads " << threads);
+        threads_for_each_call at_once;
+        backwards one_by_one;
+        moe::cpu first{moe::on_pool{threads, at_once}}, second{moe::on_pool{threads, one_by_one}};
+        CHECK(run_all<float>(first, 90, 130, 70) == expected);
+        CHECK(run_all<float>(second, 90, 130, 70) == expected);
     }
 }
 

@@ -1,7 +1,7 @@
 // backend/cpu: SIMD kernels on the threads of one object
 // SPDX-License-Identifier: Apache-2.0
 //
-// A moe::cpu owns its threads and its scratch; one thread uses it at a time. float and double run on vectors of the
+// A moe::cpu owns its scratch and its threads, or runs on the caller's (on_pool); one thread uses it at a time. float and double run on vectors of the
 // instruction set the translation unit is compiled for, other scalars as in reference.
 //
 // Determinism: results have the same bits for every number of threads; a row's result depends on no other row. Sums
@@ -9,10 +9,13 @@
 // Memory: nothing is allocated once scratch has grown; rows and columns that a verb does not name are not written.
 #pragma once
 
+#include <optional>
+
 #include "moe/backend/cpu/bf16.hpp"
 #include "moe/backend/cpu/elementwise.hpp"
 #include "moe/backend/cpu/forward.hpp"
 #include "moe/backend/cpu/input_gradient.hpp"
+#include "moe/backend/cpu/on_pool.hpp"
 #include "moe/backend/cpu/pool.hpp"
 #include "moe/backend/cpu/weight_gradient.hpp"
 #include "moe/backend/cpu/weighted_sum.hpp"
@@ -21,7 +24,9 @@
 MOE_BEGIN
 
 struct cpu_options {
-    index_t threads = 1;  // the calling thread is one of them
+    index_t threads = 1;              // the calling thread is one of them
+    index_t spin_microseconds = 100;  // how long a thread that waits for the others spins before it sleeps
+    bool pin = false;                 // each thread but the caller's stays on one processor; Linux only, ignored elsewhere
 };
 
 struct cpu_tag {};
@@ -33,12 +38,17 @@ public:
 
     cpu() : cpu(cpu_options{}) {}
     explicit cpu(const cpu_options& o) {
-        if (o.threads < 1) throw_value("cpu threads", "at least 1", std::to_string(o.threads));
-        pool_ = std::make_unique<detail::thread_pool>(o.threads);
+        check_threads(o.threads);
+        if (o.spin_microseconds < 0) {
+            throw_value("cpu spin_microseconds", "at least 0", std::to_string(o.spin_microseconds));
+        }
+        own_ = std::make_unique<detail::thread_pool>(o.threads, std::chrono::microseconds(o.spin_microseconds), o.pin);
     }
+    // Runs on threads of the caller.
+    explicit cpu(const on_pool& pool) : callers_(pool) { check_threads(pool.threads()); }
 
     arena& scratch() { return scratch_; }
-    index_t threads() const { return pool_->workers(); }
+    index_t threads() const { return own_ ? own_->workers() : callers_->threads(); }
 
     // f(item, next, worker) for every item of [0, items), each once; `next` is the item that the same worker will get
     // afterwards (`items` or more: none), worker lies in [0, threads()). Items go to whoever is free. Work of few
@@ -46,26 +56,33 @@ public:
     template <class F>
     void parallel(index_t items, double operations, const F& f) {
         if (items <= 0) return;
-        if (items == 1 || threads() == 1 || operations < operations_worth_sharing) {
+        if (items == 1 || threads() == 1 || operations < operations_worth_sharing || (!own_ && callers_->inside())) {
             for (index_t i = 0; i < items; ++i) f(i, i + 1, index_t{0});
             return;
         }
         std::atomic<index_t> ticket{0};
-        pool_->run([&](index_t worker) {
+        const auto work = [&](index_t worker) {
             index_t next = ticket.fetch_add(1, std::memory_order_relaxed);
             while (next < items) {
                 const index_t item = next;
                 next = ticket.fetch_add(1, std::memory_order_relaxed);
                 f(item, next, worker);
             }
-        });
+        };
+        if (own_) own_->run(work);
+        else callers_->run(work);
     }
 
 private:
     static constexpr double operations_worth_sharing = 65536;  // about the time it takes to wake a spinning thread
 
+    static void check_threads(index_t threads) {
+        if (threads < 1) throw_value("cpu threads", "at least 1", std::to_string(threads));
+    }
+
     arena scratch_;
-    std::unique_ptr<detail::thread_pool> pool_;
+    std::unique_ptr<detail::thread_pool> own_;  // or
+    std::optional<on_pool> callers_;
 };
 
 template <>

@@ -1,13 +1,15 @@
 // backend/cpu: a persistent team of threads that runs one job at a time
 // SPDX-License-Identifier: Apache-2.0
 //
-// run(job) calls job(worker) once on every worker; worker 0 is the calling thread. Waiting threads spin for some tens
-// of microseconds, because the next job of a layer usually follows at once and waking a sleeper costs more than many
-// jobs, then sleep. More threads than cores is slow but correct. run allocates nothing; jobs must not throw and must
-// not call run. One thread at a time calls run.
+// run(job) calls job(worker) once on every worker; worker 0 is the calling thread. Waiting threads spin for a while,
+// because the next job of a layer usually follows at once and waking a sleeper costs more than many jobs, then sleep.
+// More threads than cores is slow but correct. run allocates nothing; jobs must not throw and must not call run. One
+// thread at a time calls run. Pinned workers stay on the processors that the thread which made the pool may use, the
+// first of them left to it; where the system refuses, they are not pinned.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -16,6 +18,11 @@
 
 #include "moe/core/config.hpp"
 
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 MOE_BEGIN
 
 namespace detail {
@@ -23,6 +30,8 @@ namespace detail {
 // Waits until something that other threads change comes true: spins, then sleeps.
 class spin_gate {
 public:
+    explicit spin_gate(std::chrono::microseconds spin) : spin_(spin) {}
+
     // Call after the change, which must be sequentially consistent, as must be what `ready` reads: then either the
     // sleeper's last look sees the change, or this sees the sleeper.
     void changed() {
@@ -33,10 +42,14 @@ public:
 
     template <class Ready>
     void wait(const Ready& ready) {
-        for (int i = 0; i < spins; ++i) {
-            if (ready()) return;
-            pause();
-            if (i % spins_between_yields == 0) std::this_thread::yield();
+        if (ready()) return;
+        const auto end = std::chrono::steady_clock::now() + spin_;
+        while (std::chrono::steady_clock::now() < end) {
+            for (int i = 0; i < spins_between_looks; ++i) {
+                pause();
+                if (ready()) return;
+            }
+            std::this_thread::yield();
         }
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1);
@@ -45,8 +58,7 @@ public:
     }
 
 private:
-    static constexpr int spins = 4096;
-    static constexpr int spins_between_yields = 64;
+    static constexpr int spins_between_looks = 32;  // at the clock
 
     static void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -56,16 +68,34 @@ private:
 #endif
     }
 
+    std::chrono::microseconds spin_;
     std::atomic<int> sleepers_{0};
     std::mutex mutex_;
     std::condition_variable condition_;
 };
 
+// Keeps a thread on the processor number `place` of those that the calling thread may use, counted round and round.
+inline void pin_thread([[maybe_unused]] std::thread& thread, [[maybe_unused]] index_t place) {
+#if defined(__linux__)
+    cpu_set_t mine, one;
+    if (sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) == 0) return;
+    index_t left = place % CPU_COUNT(&mine);
+    int processor = 0;
+    while (!CPU_ISSET(processor, &mine) || left-- > 0) ++processor;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    (void)pthread_setaffinity_np(thread.native_handle(), sizeof one, &one);
+#endif
+}
+
 class thread_pool {
 public:
-    explicit thread_pool(index_t workers) {
+    thread_pool(index_t workers, std::chrono::microseconds spin, bool pin) : begun_(spin), done_(spin) {
         try {
-            for (index_t w = 1; w < workers; ++w) threads_.emplace_back([this, w] { work(w); });
+            for (index_t w = 1; w < workers; ++w) {
+                threads_.emplace_back([this, w] { work(w); });
+                if (pin) pin_thread(threads_.back(), w);
+            }
         } catch (...) {
             stop();
             throw;
