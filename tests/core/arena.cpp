@@ -40,6 +40,22 @@ TEST_CASE("a frame gives back what was taken inside it") {
     CHECK(a.take<float>(1000).data() == inside);
 }
 
+TEST_CASE("the peak is the most that was taken at a time, in steps of 64 bytes, whatever the chunks") {
+    moe::arena a;
+    CHECK(a.peak() == 0);
+    (void)a.take<char>(1);
+    {
+        const moe::arena_frame frame(a);
+        (void)a.take<char>(100);
+        (void)a.take<char>(1 << 20);  // a chunk of its own
+    }
+    CHECK(a.peak() == 64 + 128 + (1 << 20));
+    (void)a.take<char>(1000);
+    a.reset();
+    (void)a.take<char>(1000);
+    CHECK(a.peak() == 64 + 128 + (1 << 20));
+}
+
 TEST_CASE("poison overwrites free memory and leaves taken memory") {
     moe::arena a;
     auto kept = a.take<unsigned char>(64);

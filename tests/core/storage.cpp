@@ -1,3 +1,7 @@
+#include <cinttypes>
+#include <cstdio>
+#include <fstream>
+
 #include "moe/core/storage.hpp"
 
 #include "moe/core/adapt.hpp"
@@ -26,6 +30,28 @@ TEST_CASE("blocks that ask for huge pages start at a huge page and hold their va
     CHECK(b[b.size() - 1] == 3.0);
     CHECK(b[0] == 0.0);
 }
+
+#if defined(__linux__) && defined(__x86_64__)
+TEST_CASE("Linux is asked for huge pages where weights are large") {
+    const moe::panels<float> large(8, 512, 1024), small(1, 64, 64);
+    const auto asked = [](const float* p) {
+        std::ifstream maps("/proc/self/smaps");
+        bool inside = false;
+        for (std::string line; std::getline(maps, line);) {
+            std::uintptr_t begin = 0, end = 0;
+            if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+                inside = begin <= reinterpret_cast<std::uintptr_t>(p) && reinterpret_cast<std::uintptr_t>(p) < end;
+            }
+            if (inside && line.rfind("VmFlags:", 0) == 0) return line.find(" hg") != std::string::npos;
+        }
+        return false;
+    };
+    if (!std::ifstream("/proc/self/smaps")) return;
+    if (!std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled")) return;  // this kernel has none to give
+    CHECK(asked(large.span().data()));
+    CHECK(!asked(small.span().data()));
+}
+#endif
 
 TEST_CASE("a negative size is refused by name") {
     CHECK_THROWS_AS((moe::matrix<float>(-1, 2)), moe::shape_error);
