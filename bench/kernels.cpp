@@ -14,6 +14,9 @@ using bench::index_t;
 using cpu_kernels = moe::kernels_of<moe::cpu>;
 using reference_kernels = moe::kernels_of<moe::reference>;
 
+template <class T>
+using format = bench::same_format<T>;
+
 struct case_of {
     bench::layer_shape shape;
     index_t tokens, threads;
@@ -24,12 +27,12 @@ struct case_of {
 template <class T>
 struct problem {
     case_of c;
-    bench::layer_type<T>& layer;
+    bench::layer_type<format<T>>& layer;
     std::vector<index_t> offset{0}, gather;
     index_t busiest = 0;
 
     explicit problem(const case_of& which)
-        : c(which), layer(bench::layer_copies<T>::get(which.shape, true)[0]) {
+        : c(which), layer(bench::layer_copies<format<T>>::get(which.shape, true)[0]) {
         std::vector<std::vector<index_t>> of_expert(static_cast<std::size_t>(c.shape.experts));
         const std::vector<index_t> experts = bench::experts_of(c.kind, c.shape, c.tokens, 0);
         for (std::size_t i = 0; i < experts.size(); ++i) {
@@ -67,7 +70,7 @@ std::vector<index_t> checked_rows(const problem<T>& p) {
 template <class T, class F>
 void time_verb(benchmark::State& state, const std::string& name, const problem<T>& p, double products, moe::cpu& cpu,
                const F& call) {
-    bench::measure<T>(state, name, {p.c.threads, p.c.tokens, products * p.operations()}, [&](index_t) {
+    bench::measure<format<T>>(state, name, {p.c.threads, p.c.tokens, products * p.operations()}, [&](index_t) {
         call();
         return products * p.weight_bytes();
     }, [&](auto& counters) {
@@ -89,7 +92,7 @@ void rows_verb(benchmark::State& state, const std::string& name, const problem<T
     verb(reference_kernels{}, reference, some, wanted.view());
     const index_t first = some.front(), count = some.back() - first;
     const double error = bench::error_of<T, T>(got.view().middle_rows(first, count), wanted.view().middle_rows(first, count));
-    if (!(error <= bench::tolerated<T>)) return bench::fail(state, "differs from the reference");
+    if (!(error <= format<T>::tolerated)) return bench::fail(state, "differs from the reference");
     time_verb(state, name, p, products, cpu, [&] { verb(cpu_kernels{}, cpu, p.offset, got.view()); });
 }
 
@@ -136,7 +139,7 @@ bool right_gradient(const problem<T>& p, const moe::matrix<T>& x, const moe::mat
                 size += std::abs(term);
             }
             const double error = std::abs(sum - static_cast<double>(dw(p.busiest, n, k)));
-            if (!(error <= bench::tolerated<T> * size)) return false;
+            if (!(error <= format<T>::tolerated * size)) return false;
         }
     }
     return true;

@@ -51,14 +51,14 @@ void route(benchmark::State& state, const std::string& name, const bench::layer_
     const routed<float> got(router, cpu, x);
     const routed<double> wanted(make.template operator()<double>(), reference, wide);
     if (got.expert != wanted.expert) return bench::fail(state, "other routes than the reference");
-    if (!(bench::error_of<float, double>(got.weight.view(), wanted.weight.view()) <= bench::tolerated<float>)) {
+    if (!(bench::error_of<float, double>(got.weight.view(), wanted.weight.view()) <= bench::f32::tolerated)) {
         return bench::fail(state, "other weights than the reference");
     }
     moe::arena memory;
     moe::batch<float> in;
     in.x = in.features = x.view();
     const double operations = 2.0 * tokens * shape.features * shape.experts;
-    bench::measure<float>(state, name, {threads, tokens, operations}, [&](index_t) {
+    bench::measure<bench::f32>(state, name, {threads, tokens, operations}, [&](index_t) {
         memory.reset();
         benchmark::DoNotOptimize(router.route(cpu, in, memory).routes.weight.data());
         return 0.0;

@@ -11,18 +11,21 @@ namespace {
 using bench::index_t;
 
 // What a step needs beside the layer.
-template <class T>
+template <class Format>
 struct step_memory {
+    using T = typename Format::scalar;
+    using layer_type = bench::layer_type<Format>;
+
     moe::matrix<T> dy, y, dx;
-    typename bench::layer_type<T>::gradient gradient;
+    typename layer_type::gradient gradient;
     moe::tape<T> tape;
 
-    step_memory(const bench::layer_type<T>& layer, index_t tokens)
+    step_memory(const layer_type& layer, index_t tokens)
         : dy(moe::testing::random_matrix<T>(tokens, layer.outputs(), 2)), y(tokens, layer.outputs()),
           dx(tokens, layer.features()), gradient(layer.make_gradient()) {}
 
     template <class B>
-    void run(B& b, const bench::layer_type<T>& layer, const moe::batch<T>& in) {
+    void run(B& b, const layer_type& layer, const moe::batch<T>& in) {
         layer.forward(b, in, y.view(), tape);
         layer.backward(b, dy.view(), tape, dx.view(), gradient);
     }
@@ -36,23 +39,23 @@ bool same_gradient(const moe::panels<T>& got, const moe::panels<U>& wanted) {
         got.read(g, a.view().middle_rows(g * got.outputs(), got.outputs()));
         wanted.read(g, b.view().middle_rows(g * got.outputs(), got.outputs()));
     }
-    return bench::error_of<T, U>(a.view(), b.view()) <= bench::tolerated<T>;
+    return bench::error_of<T, U>(a.view(), b.view()) <= bench::same_format<T>::tolerated;
 }
 
 // Everything that a step computes, against the same layer in double.
-template <class T>
-std::string check_all(const step_memory<T>& got, const bench::layer_shape& shape, const bench::layer_input<T>& input) {
-    const auto layer = bench::make_layer<double>(shape);
+template <class Format>
+std::string check_all(const step_memory<Format>& got, const bench::layer_shape& shape, const bench::layer_input<typename Format::scalar>& input) {
+    const auto layer = bench::make_layer<bench::f64>(shape);
     moe::matrix<double> x(input.x.rows(), input.x.cols());
     std::copy(input.x.span().begin(), input.x.span().end(), x.span().begin());
     moe::batch<double> in;
     in.x = x.view();
     moe::reference reference;
-    step_memory<double> wanted(layer, x.rows());
+    step_memory<bench::f64> wanted(layer, x.rows());
     wanted.run(reference, layer, in);
     const auto &mine = std::get<1>(got.gradient), &bank = std::get<1>(wanted.gradient);
     const auto &my_gate = std::get<0>(std::get<0>(got.gradient)), &gate = std::get<0>(std::get<0>(wanted.gradient));
-    if (!(bench::error_of<T, double>(got.dx.view(), wanted.dx.view()) <= bench::tolerated<T>)) return "dx is wrong";
+    if (!(bench::error_of<typename Format::scalar, double>(got.dx.view(), wanted.dx.view()) <= Format::tolerated)) return "dx is wrong";
     if (!same_gradient(my_gate.weight, gate.weight)) return "the gradient of the router's weights is wrong";
     if (!same_gradient(mine.gate, bank.gate)) return "the gradient of the experts' gate weights is wrong";
     if (!same_gradient(mine.up, bank.up)) return "the gradient of the experts' up weights is wrong";
@@ -61,32 +64,32 @@ std::string check_all(const step_memory<T>& got, const bench::layer_shape& shape
 }
 
 // dx of the first tokens alone: they do not depend on their batch.
-template <class T>
-std::string check_some(const step_memory<T>& got, const bench::layer_type<T>& layer,
-                       const bench::layer_input<T>& input) {
+template <class Format>
+std::string check_some(const step_memory<Format>& got, const bench::layer_type<Format>& layer,
+                       const bench::layer_input<typename Format::scalar>& input) {
     const index_t few = std::min(input.x.rows(), index_t{2});
     moe::reference reference;
-    step_memory<T> wanted(layer, few);
+    step_memory<Format> wanted(layer, few);
     wanted.run(reference, layer, input.batch(few));
     const auto dx = got.dx.view().middle_rows(0, few);
-    return bench::error_of<T, T>(dx, wanted.dx.view()) <= bench::tolerated<T> ? "" : "differs from the reference";
+    return bench::error_of<typename Format::scalar, typename Format::scalar>(dx, wanted.dx.view()) <= Format::tolerated ? "" : "differs from the reference";
 }
 
-template <class T>
+template <class Format>
 void step(benchmark::State& state, const std::string& name, const bench::layer_shape& shape, index_t tokens,
           index_t threads, bench::load kind) {
-    const auto& layer = bench::layer_copies<T>::get(shape, true)[0];
-    const std::vector<bench::layer_input<T>> inputs = bench::inputs_of<T>(shape, kind, tokens);
+    const auto& layer = bench::layer_copies<Format>::get(shape, true)[0];
+    const std::vector<bench::layer_input<typename Format::scalar>> inputs = bench::inputs_of<typename Format::scalar>(shape, kind, tokens);
     moe::cpu cpu{{.threads = threads}};
-    step_memory<T> memory(layer, tokens);
+    step_memory<Format> memory(layer, tokens);
     memory.run(cpu, layer, inputs[0].batch());
     const std::string fault = bench::options().tiny ? check_all(memory, shape, inputs[0])
                                                     : check_some(memory, layer, inputs[0]);
     if (!fault.empty()) return bench::fail(state, fault);
-    bench::measure<T>(state, name, {threads, tokens, 3 * shape.operations(tokens)}, [&](index_t run) {
+    bench::measure<Format>(state, name, {threads, tokens, 3 * shape.operations(tokens)}, [&](index_t run) {
         const auto& input = inputs[std::size_t(run) % inputs.size()];
         memory.run(cpu, layer, input.batch());
-        return input.touched() * shape.expert_parameters() * sizeof(T);
+        return input.touched() * shape.expert_parameters() * Format::bytes;
     }, [&](auto& counters) {
         counters["scratch_bytes"] = static_cast<double>(cpu.scratch().peak());
         counters["tape_bytes"] = static_cast<double>(memory.tape.memory().peak());
@@ -102,8 +105,8 @@ void bench::register_benchmarks() {
         for (const index_t tokens : token_counts()) {
             for (const load kind : {load::uniform, load::zipf}) {
                 for (const index_t threads : options().threads) {
-                    const std::string name = run_name("train/step", "f32", shape, tokens, threads, name_of(kind));
-                    add(name, [=](benchmark::State& state) { step<float>(state, name, shape, tokens, threads, kind); });
+                    const std::string name = run_name("train/step", f32::name, shape, tokens, threads, name_of(kind));
+                    add(name, [=](benchmark::State& state) { step<f32>(state, name, shape, tokens, threads, kind); });
                 }
             }
         }

@@ -25,11 +25,8 @@ double error_of(moe::matrix_view<const A> a, moe::matrix_view<const B> b) {
     return worst >= 0 && largest > 0 ? worst / largest : std::numeric_limits<double>::infinity();
 }
 
-template <class T>
-constexpr double tolerated = sizeof(T) == 4 ? 1e-4 : 1e-11;
-
-template <class T>
-moe::testing::oracle::stack stack_of(const moe::panels<T>& w) {
+template <class Panels>
+moe::testing::oracle::stack stack_of(const Panels& w) {
     moe::testing::oracle::stack all;
     for (index_t g = 0; g < w.groups(); ++g) {
         moe::testing::oracle::table rows;
@@ -44,8 +41,8 @@ moe::testing::oracle::stack stack_of(const moe::panels<T>& w) {
 }
 
 // The layer of layer_problem.hpp, token by token, as the specification has it.
-template <class T>
-moe::matrix<double> oracle_layer(const layer_type<T>& layer, moe::matrix_view<const T> x, index_t per_token) {
+template <class T, class Layer>
+moe::matrix<double> oracle_layer(const Layer& layer, moe::matrix_view<const T> x, index_t per_token) {
     namespace o = moe::testing::oracle;
     const auto& bank = layer.experts();
     const auto act = [](double g, double u) { return o::gated(g, u, o::silu); };
@@ -70,17 +67,19 @@ moe::matrix<double> oracle_layer(const layer_type<T>& layer, moe::matrix_view<co
 
 // Empty, or what is wrong with the layer's output y: all of it against the oracle where sizes are tiny, its first tokens
 // against the reference backend elsewhere.
-template <class T>
-std::string check_output(const layer_type<T>& layer, const layer_shape& shape, const layer_input<T>& input,
-                         moe::matrix_view<const T> y) {
+template <class Format>
+std::string check_output(const layer_type<Format>& layer, const layer_shape& shape,
+                         const layer_input<typename Format::scalar>& input,
+                         moe::matrix_view<const typename Format::scalar> y) {
+    using T = typename Format::scalar;
     if (options().tiny) {
         const moe::matrix<double> wanted = oracle_layer<T>(layer, input.x.view(), shape.per_token);
-        return error_of(y, wanted.view()) <= tolerated<T> ? "" : "differs from the oracle";
+        return error_of(y, wanted.view()) <= Format::tolerated ? "" : "differs from the oracle";
     }
     const index_t few = std::min(y.rows, index_t{2});
     moe::reference reference;
     const moe::matrix<T> wanted = layer(reference, input.batch(few));
-    return error_of(y.middle_rows(0, few), wanted.view()) <= tolerated<T> ? "" : "differs from the reference backend";
+    return error_of(y.middle_rows(0, few), wanted.view()) <= Format::tolerated ? "" : "differs from the reference backend";
 }
 
 }  // namespace bench

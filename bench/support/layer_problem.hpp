@@ -18,24 +18,25 @@
 #include "moe/select/top_k.hpp"
 #include "moe/testing/random.hpp"
 #include "support/loads.hpp"
-#include "support/machine.hpp"
+#include "support/formats.hpp"
 
 namespace bench {
 
-template <class T>
+template <class Format>
 auto make_layer(const layer_shape& s, std::uint64_t seed = 0) {
+    using T = typename Format::scalar;
     moe::linear_gate<T> gate{{.features = s.features, .experts = s.experts}};
     for (index_t e = 0; e < s.experts; ++e) {
         for (index_t k = 0; k < s.experts; ++k) gate.weight(0, e, k) = T(e == k ? 1 : 0);
     }
     return moe::layer{
         moe::router{std::move(gate), moe::softmax{}, moe::top_k{.k = s.per_token}, moe::renormalize{}},
-        moe::swiglu_bank<T>{
+        moe::swiglu_bank<T, typename Format::storage>{
             {.features = s.features, .hidden = s.hidden, .experts = s.experts, .seed = seed}}};
 }
 
-template <class T>
-using layer_type = decltype(make_layer<T>(std::declval<layer_shape>()));
+template <class Format>
+using layer_type = decltype(make_layer<Format>(std::declval<layer_shape>()));
 
 template <class T>
 struct layer_input {
@@ -73,8 +74,8 @@ inline double cold_bytes() {
     return options().tiny ? 0.0 : std::max(512.0 * 1024 * 1024, caches);
 }
 
-// One layer is in memory at a time.
-template <class T>
+// One layer of a format is in memory at a time.
+template <class Format>
 class layer_copies {
 public:
     static layer_copies& get(const layer_shape& s, bool one) {
@@ -87,19 +88,19 @@ public:
     }
 
     layer_copies(const layer_shape& s, bool one) : shape_(s), one_(one) {
-        const double bytes = s.experts * s.expert_parameters() * sizeof(T);
+        const double bytes = s.experts * s.expert_parameters() * Format::bytes;
         const double count = one ? 1.0 : std::max(1.0, std::ceil(cold_bytes() / bytes));
         for (int i = 0; i < static_cast<int>(count); ++i) {
-            copies_.push_back(std::make_unique<layer_type<T>>(make_layer<T>(s, std::uint64_t(i))));
+            copies_.push_back(std::make_unique<layer_type<Format>>(make_layer<Format>(s, std::uint64_t(i))));
         }
     }
     std::size_t size() const { return copies_.size(); }
-    layer_type<T>& operator[](std::size_t i) { return *copies_[i]; }
+    layer_type<Format>& operator[](std::size_t i) { return *copies_[i]; }
 
 private:
     layer_shape shape_;
     bool one_;
-    std::vector<std::unique_ptr<layer_type<T>>> copies_;
+    std::vector<std::unique_ptr<layer_type<Format>>> copies_;
 };
 
 template <class T>
@@ -110,8 +111,8 @@ std::vector<layer_input<T>> inputs_of(const layer_shape& s, load kind, index_t t
 }
 
 // Empty, or what is wrong with the routes of the input.
-template <class T>
-std::string check_routes(const layer_type<T>& layer, moe::cpu& cpu, const layer_input<T>& input) {
+template <class T, class Layer>
+std::string check_routes(const Layer& layer, moe::cpu& cpu, const layer_input<T>& input) {
     moe::arena memory;
     const moe::routing<T> s = layer.route(cpu, input.batch(), memory);
     std::vector<index_t> rows(input.rows.size(), 0);

@@ -18,7 +18,7 @@
 
 #include <cmath>
 
-#include "support/machine.hpp"
+#include "support/formats.hpp"
 #include "support/options.hpp"
 
 namespace bench {
@@ -28,14 +28,14 @@ struct limits {
 };
 
 // Reads a part of a large block after the other, so that none is in a cache when its turn comes.
-template <class T>
+template <class Format>
 limits measure_limits(index_t threads) {
     const std::size_t part = options().tiny ? std::size_t{1} << 14 : std::size_t{1} << 26, parts = 4;
     static moe::buffer<float> memory(part * parts);
     static std::size_t next = 0;
     next = (next + 1) % parts;
     const double bytes = read_rate(memory.span().subspan(next * part, part), threads);
-    return {arithmetic_rate<T>(threads, options().tiny ? 1000 : 250000), bytes};
+    return {Format::rate(threads, options().tiny ? 1000 : 250000), bytes};
 }
 
 struct work {
@@ -50,20 +50,20 @@ struct sample {
 
 // Times body(run), which returns the bytes of weights it touched; run counts up from 0, so that it can use others each
 // time. Short calls are timed several together.
-template <class T, class F>
+template <class Format, class F>
 std::vector<sample> samples_of(const work& w, const F& body) {
     index_t run = 0;
     double bytes = 0;
     const double once = seconds_of([&] { bytes = body(run++); });  // also grows scratch and wakes threads
     const int together = options().tiny ? 1 : static_cast<int>(std::clamp(0.002 / once, 1.0, 100.0));
     std::vector<sample> samples;
-    limits before = measure_limits<T>(w.threads);
+    limits before = measure_limits<Format>(w.threads);
     for (int tries = 0; tries < 6 * options().runs && samples.size() < std::size_t(options().runs); ++tries) {
         bytes = 0;
         const double seconds = seconds_of([&] {
             for (int i = 0; i < together; ++i) bytes += body(run++);
         });
-        const limits after = measure_limits<T>(w.threads);
+        const limits after = measure_limits<Format>(w.threads);
         const limits mean{(before.operations + after.operations) / 2, (before.bytes + after.bytes) / 2};
         const bool agree = std::abs(before.bytes - after.bytes) <= 0.05 * std::max(before.bytes, after.bytes);
         const double operations = w.operations * together;
@@ -92,9 +92,9 @@ inline void write_result(const std::string& name, const benchmark::State& state,
 }
 
 // more(counters) adds what only the caller knows.
-template <class T, class F, class More>
+template <class Format, class F, class More>
 void measure(benchmark::State& state, const std::string& name, const work& w, const F& body, const More& more) {
-    const std::vector<sample> samples = samples_of<T>(w, body);
+    const std::vector<sample> samples = samples_of<Format>(w, body);
     if (samples.size() < std::size_t(options().runs)) {
         const std::string count = std::to_string(samples.size()) + " of " + std::to_string(options().runs);
         return state.SkipWithError(("not a quiet machine: memory was read at a steady rate around " + count + " runs").c_str());
