@@ -9,5 +9,6 @@
 #include "moe/core/float_codes.hpp"
 #include "moe/io/checkpoint.hpp"
 #include "moe/io/json.hpp"
+#include "moe/io/routing_record.hpp"
 #include "moe/io/safetensors.hpp"
 #include "moe/io/save.hpp"

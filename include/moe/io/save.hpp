@@ -15,13 +15,8 @@
 // save          writes beside the file and renames, so a failed save leaves the old file
 #pragma once
 
-#include <bit>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <vector>
-
 #include "moe/core/tensor_ref.hpp"
+#include "moe/io/byte_file.hpp"
 
 MOE_BEGIN
 
@@ -29,47 +24,6 @@ namespace detail {
 
 inline constexpr char file_magic[8] = {'m', 'o', 'e', '\r', '\n', '\x1a', '\n', '\0'};
 inline constexpr std::uint32_t file_version = 1;
-static_assert(std::endian::native == std::endian::little, "moe: files are written on little-endian machines only");
-
-inline std::uint64_t fnv1a(std::span<const unsigned char> bytes) {
-    std::uint64_t h = 14695981039346656037ull;
-    for (const unsigned char c : bytes) h = (h ^ c) * 1099511628211ull;
-    return h;
-}
-
-template <class N>
-void append(std::vector<unsigned char>& out, const N& number) {
-    const auto* p = reinterpret_cast<const unsigned char*>(&number);
-    out.insert(out.end(), p, p + sizeof(N));
-}
-
-// Reads forward through bytes that may be hostile.
-class file_reader {
-public:
-    file_reader(std::span<const unsigned char> bytes, std::string path) : bytes_(bytes), path_(std::move(path)) {}
-
-    std::span<const unsigned char> take(std::size_t count, const std::string& what) {
-        if (bytes_.size() - at_ < count) fail(what, std::to_string(count) + " bytes", std::to_string(bytes_.size() - at_));
-        at_ += count;
-        return bytes_.subspan(at_ - count, count);
-    }
-    template <class N>
-    N number(const std::string& what) {
-        N n;
-        std::memcpy(&n, take(sizeof(N), what).data(), sizeof(N));
-        return n;
-    }
-    std::size_t left() const { return bytes_.size() - at_; }
-
-    [[noreturn]] void fail(const std::string& what, const std::string& wanted, const std::string& got) const {
-        throw io_error(wanted_got(path_ + ": " + what, wanted, got));
-    }
-
-private:
-    std::span<const unsigned char> bytes_;
-    std::string path_;
-    std::size_t at_ = 0;
-};
 
 inline void check_tensor(file_reader& file, const std::string& name, const tensor_ref& tensor) {
     const auto length = file.number<std::uint32_t>("length of the name of a tensor");
@@ -156,29 +110,12 @@ void from_bytes(std::span<const unsigned char> bytes, Model& model, const std::s
 
 template <class Model>
 void save(const std::string& path, Model& model) {
-    const std::vector<unsigned char> bytes = to_bytes(model);
-    const std::string beside = path + ".part";
-    {
-        std::ofstream out(beside, std::ios::binary | std::ios::trunc);
-        out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-        out.flush();
-        if (!out) throw io_error(detail::wanted_got(path, "a file that can be written", "a failed write"));
-    }
-    std::error_code failed;
-    std::filesystem::rename(beside, path, failed);
-    if (failed) throw io_error(detail::wanted_got(path, "a file that can be written", failed.message()));
+    detail::write_file(path, to_bytes(model));
 }
 
 template <class Model>
 void load(const std::string& path, Model& model) {
-    std::ifstream in(path, std::ios::binary | std::ios::ate);
-    const std::streamoff size = in ? static_cast<std::streamoff>(in.tellg()) : -1;
-    if (size < 0) throw io_error(detail::wanted_got(path, "a file that can be read", "none"));
-    std::vector<unsigned char> bytes(static_cast<std::size_t>(size));
-    in.seekg(0);
-    in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!in && size != 0) throw io_error(detail::wanted_got(path, "a file that can be read", "a failed read"));
-    from_bytes(bytes, model, path);
+    from_bytes(detail::read_file(path), model, path);
 }
 
 MOE_END

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "moe/core/plan.hpp"
@@ -24,6 +25,10 @@ MOE_BEGIN
 class recorded_choice {
 public:
     recorded_choice() = default;
+
+    // What somebody else recorded, as batch.replay_offset and batch.replay_expert; the router checks it when it is replayed.
+    recorded_choice(std::vector<index_t> offset, std::vector<index_t> expert)
+        : offset_(std::move(offset)), expert_(std::move(expert)) {}
 
     template <class T>
     explicit recorded_choice(const routes<T>& r)
