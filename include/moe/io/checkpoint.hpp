@@ -41,7 +41,7 @@ public:
             throw io_error(detail::wanted_got(path, "a folder with model.safetensors or model.safetensors.index.json",
                                               "neither"));
         }
-        combine();
+        tensors_ = detail::weights_of(stored_);
     }
 
     const std::string& path() const { return path_; }
@@ -108,46 +108,9 @@ private:
         }
     }
 
-    static bool is_fp8(const stored_tensor& t) {
-        return t.type == stored_type::f8_e4m3 || t.type == stored_type::f8_e5m2;
-    }
-
-    // Of two tensors NAME + own and NAME + other, the other one; nullptr if `t` is alone or has another name.
-    const stored_tensor* partner(const stored_tensor& t, std::string_view own, std::string_view other) const {
-        if (!t.name.ends_with(own)) return nullptr;
-        return stored(t.name.substr(0, t.name.size() - own.size()) + std::string(other));
-    }
-
-    bool is_scale(const stored_tensor& t) const {
-        const stored_tensor* weight = partner(t, "_scale_inv", "");
-        if (weight != nullptr && is_fp8(*weight)) return true;
-        const stored_tensor* blocks = partner(t, "_scales", "_blocks");
-        return blocks != nullptr && blocks->type == stored_type::u8;
-    }
-
-    void combine() {
-        for (const auto& [name, t] : stored_) {
-            const stored_tensor* inverse = partner(*t, "", "_scale_inv");
-            const stored_tensor* scales = partner(*t, "_blocks", "_scales");
-            if (inverse != nullptr && is_fp8(*t)) tensors_.push_back(detail::fp8_weight(*t, *inverse));
-            else if (scales != nullptr && t->type == stored_type::u8) add_mxfp4(*t, *scales);
-            else if (!is_scale(*t)) tensors_.push_back({t->name, t->shape, weight_packing::plain, t, nullptr});
-        }
-        std::sort(tensors_.begin(), tensors_.end(),
-                  [](const checkpoint_tensor& a, const checkpoint_tensor& b) { return a.name < b.name; });
-    }
-
-    void add_mxfp4(const stored_tensor& blocks, const stored_tensor& scales) {
-        const std::string name = blocks.name.substr(0, blocks.name.size() - std::string_view("_blocks").size());
-        if (stored(name) != nullptr) {
-            throw io_error(detail::wanted_got(blocks.where(), "this weight either packed or plain", "both"));
-        }
-        tensors_.push_back(detail::mxfp4_weight(name, blocks, scales));
-    }
-
     std::string path_;
     std::vector<safetensors_file> files_;
-    std::map<std::string, const stored_tensor*, std::less<>> stored_;
+    detail::stored_by_name stored_;
     std::vector<checkpoint_tensor> tensors_;
 };
 

@@ -17,6 +17,9 @@
 //               integrations/mxfp4.py convert_moe_packed_tensors
 #pragma once
 
+#include <algorithm>
+#include <map>
+
 #include "moe/io/stored_tensor.hpp"
 
 MOE_BEGIN
@@ -161,6 +164,60 @@ inline checkpoint_tensor mxfp4_weight(const std::string& name, const stored_tens
     w.shape.back() *= mxfp4_block;
     require_scale_shape(w, wanted, "32");
     return w;
+}
+
+using stored_by_name = std::map<std::string, const stored_tensor*, std::less<>>;
+
+// Finds the tensors that belong together.
+class weight_pairing {
+public:
+    explicit weight_pairing(const stored_by_name& stored) : stored_(stored) {}
+
+    // Appends the weight that `t` is, or whose codes it is.
+    void add(const stored_tensor& t, std::vector<checkpoint_tensor>& out) const {
+        const stored_tensor* inverse = partner(t, "", "_scale_inv");
+        const stored_tensor* scales = partner(t, "_blocks", "_scales");
+        if (inverse != nullptr && is_fp8(t)) out.push_back(fp8_weight(t, *inverse));
+        else if (scales != nullptr && t.type == stored_type::u8) out.push_back(mxfp4(t, *scales));
+        else if (!is_scale(t)) out.push_back({t.name, t.shape, weight_packing::plain, &t, nullptr});
+    }
+
+private:
+    static bool is_fp8(const stored_tensor& t) {
+        return t.type == stored_type::f8_e4m3 || t.type == stored_type::f8_e5m2;
+    }
+
+    // Of two tensors NAME + own and NAME + other, the other one; nullptr if `t` is alone or has another name.
+    const stored_tensor* partner(const stored_tensor& t, std::string_view own, std::string_view other) const {
+        if (!t.name.ends_with(own)) return nullptr;
+        const auto found = stored_.find(t.name.substr(0, t.name.size() - own.size()) + std::string(other));
+        return found == stored_.end() ? nullptr : found->second;
+    }
+
+    bool is_scale(const stored_tensor& t) const {
+        const stored_tensor* weight = partner(t, "_scale_inv", "");
+        if (weight != nullptr && is_fp8(*weight)) return true;
+        const stored_tensor* blocks = partner(t, "_scales", "_blocks");
+        return blocks != nullptr && blocks->type == stored_type::u8;
+    }
+
+    checkpoint_tensor mxfp4(const stored_tensor& blocks, const stored_tensor& scales) const {
+        if (partner(blocks, "_blocks", "") != nullptr) {
+            throw io_error(wanted_got(blocks.where(), "this weight either packed or plain", "both"));
+        }
+        return mxfp4_weight(blocks.name.substr(0, blocks.name.size() - 7), blocks, scales);
+    }
+
+    const stored_by_name& stored_;
+};
+
+// All weights, by name.
+inline std::vector<checkpoint_tensor> weights_of(const stored_by_name& stored) {
+    std::vector<checkpoint_tensor> out;
+    const weight_pairing pairing(stored);
+    for (const auto& [name, t] : stored) pairing.add(*t, out);
+    std::sort(out.begin(), out.end(), [](const checkpoint_tensor& a, const checkpoint_tensor& b) { return a.name < b.name; });
+    return out;
 }
 
 }  // namespace detail
