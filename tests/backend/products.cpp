@@ -236,3 +236,24 @@ TEST_CASE("scalars that no vector holds run as in reference") {
     on_cpu::grouped_bias_gradient(cpu, g.by_row(), h.view(), db.view());
     CHECK(db(0, 1) == h(0, 1) + h(1, 1));
 }
+
+TEST_CASE("sums of float over a depth of 4096 are within 1e-6 of the largest of those in double") {
+    const index_t rows = 7, outputs = 64, inputs = 4096;
+    const grouping g({rows});
+    const auto w = random_weights<float>(1, outputs, inputs, 1);
+    const auto a = random_rows<float>(rows, inputs, 2);
+    guarded<float> c(rows, outputs);
+    moe::cpu cpu;
+    on_cpu::grouped_linear(cpu, g.by_row(), a.view(), w, {}, c.view());
+    double worst = 0, largest = 0;
+    for (index_t r = 0; r < rows; ++r) {
+        for (index_t n = 0; n < outputs; ++n) {
+            double sum = 0;
+            for (index_t k = 0; k < inputs; ++k) sum += double(a(r, k)) * double(w(0, n, k));
+            worst = std::max(worst, std::abs(sum - double(c(r, n))));
+            largest = std::max(largest, std::abs(sum));
+        }
+    }
+    INFO("error " << worst / largest);
+    CHECK(worst <= 1e-6 * largest);
+}

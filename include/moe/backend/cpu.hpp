@@ -5,7 +5,8 @@
 // instruction set the translation unit is compiled for, other scalars as in reference.
 //
 // Determinism: results have the same bits for every number of threads; a row's result depends on no other row. Sums
-// over inputs run in ascending order in chains of 256 fused multiply-adds, whose results are added in ascending order.
+// over inputs run in ascending order in chains of 128 fused multiply-adds (256 with bfloat16 weights), whose results are
+// added in ascending order.
 // Memory: nothing is allocated once scratch has grown; rows and columns that a verb does not name are not written.
 #pragma once
 

@@ -28,7 +28,7 @@ __attribute__((flatten)) void check_tile_double(const double* const* a, const do
 __attribute__((flatten)) void check_tile_bf16(const moe::detail::bf16_product::input* const* a, const moe::bfloat16* b,
                                               moe::index_t depth, float* c) {
     using input = moe::detail::bf16_product::input;
-    moe::detail::multiply_tile<moe::detail::bf16_product, moe::detail::tile_rows>(
+    moe::detail::multiply_tile<moe::detail::bf16_product, moe::detail::bf16_product::tile_rows>(
         moe::detail::row_elements<input>{a, 0}, b, depth, c, false, {});
 }
 }

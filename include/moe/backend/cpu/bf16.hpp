@@ -38,7 +38,8 @@ struct bf16_common {
     static constexpr std::size_t block = 64;
 };
 
-// Weights become float in registers: one shift or mask for as many multiply-adds as the tile has rows.
+// Weights become float in registers: a shift or a mask for as many multiply-adds as the tile has rows, so the tile is as
+// high as registers allow.
 struct widened_bf16 : bf16_common {
     struct weights {
         vector even, odd;
@@ -54,6 +55,11 @@ struct widened_bf16 : bf16_common {
     static constexpr index_t registers = 3;
 #else
     static constexpr index_t registers = 2;
+#endif
+#if defined(__AVX512F__)
+    static constexpr index_t tile_rows = 12;
+#else
+    static constexpr index_t tile_rows = detail::tile_rows;
 #endif
     static constexpr const char* name = "bfloat16 widened to float, multiply-add";
 
@@ -82,6 +88,7 @@ struct dot_bf16 : bf16_common {
     using input = std::uint32_t;
     using element = __m512i;
     static constexpr index_t registers = 1;
+    static constexpr index_t tile_rows = detail::tile_rows;
     static constexpr const char* name = "bfloat16 pairs, vdpbf16ps";
 
     MOE_INLINE static weights load(const bfloat16* p) { return _mm512_load_si512(p); }

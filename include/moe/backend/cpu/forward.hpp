@@ -18,15 +18,14 @@ namespace detail {
 template <class P>
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
                     typename P::scalar* acc, const typename P::weight* next) {
-    constexpr index_t slice = fold / P::together;
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
     if (lines == 0) std::fill_n(acc, std::ptrdiff_t(rows) * P::width, typename P::scalar(0));
-    for (index_t k = 0; k < lines; k += slice) {
-        const index_t here = std::min(slice, lines - k);
-        const index_t after = std::min(slice, lines - k - here);
+    for (index_t k = 0; k < lines; k += fold) {
+        const index_t here = std::min(fold, lines - k);
+        const index_t after = std::min(fold, lines - k - here);
         const typename P::weight* b = panel + k * line;
         const typename P::weight* ahead = after > 0 ? b + here * line : next;
-        const index_t ahead_lines = after > 0 ? after : std::min(slice, lines);
+        const index_t ahead_lines = after > 0 ? after : std::min(fold, lines);
         const std::size_t bytes = std::size_t(ahead_lines) * std::size_t(line) * sizeof(typename P::weight);
         multiply_slice<P>(a, rows, k, b, here, acc, k > 0, {ahead, ahead == nullptr ? 0 : bytes});
     }
@@ -83,7 +82,7 @@ void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, cons
     const index_t lines = w[0]->lines();
     const arena_frame frame(b.scratch());
     const input_rows<P> inputs = make_inputs<P>(b, rows, a);
-    const std::span<const strip> strips = make_strips(b.scratch(), rows, panel_count, b.threads());
+    const std::span<const strip> strips = make_strips(b.scratch(), rows, panel_count, b.threads(), P::tile_rows);
     const std::span<T> sums = b.scratch().template take<T>(std::size_t(b.threads()) * matrices * tile_size);
     const index_t items = static_cast<index_t>(strips.size()) * panel_count;
     const double cost = static_cast<double>(items) * P::width * P::together * lines;

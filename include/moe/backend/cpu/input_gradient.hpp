@@ -78,7 +78,7 @@ void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const
     const index_t blocks = ceil_divide(w.inputs(), width);
     const arena_frame frame(b.scratch());
     const input_rows<P> gradients = make_inputs<P>(b, {rows.offset, {}}, dc);
-    const std::span<const strip> strips = make_strips(b.scratch(), rows, blocks, b.threads());
+    const std::span<const strip> strips = make_strips(b.scratch(), rows, blocks, b.threads(), P::tile_rows);
     const std::span<T> scratch = b.scratch().template take<T>(std::size_t(b.threads()) * scratch_size);
     const index_t items = static_cast<index_t>(strips.size()) * blocks;
     const double cost = static_cast<double>(items) * width * w.outputs();

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A product P has a `name` and names the scalar and the vector of its sums, the `weight` a panel holds, `together` of them for a column
-// in a line, the `input` that a row holds for a line, and
+// in a line, the `input` that a row holds for a line, the most rows of a tile, and
 //
 //     weights load(const weight*)               the next vector::size columns of a line, in `registers` registers
 //     element broadcast(const input*)           one input, for all columns
@@ -20,6 +20,20 @@ MOE_BEGIN
 
 namespace detail {
 
+// Rows of a tile for weights that are used as they lie in memory. Compilers for ARM keep the elements of a of all rows in
+// registers, so a sixth row would not fit.
+#if defined(__aarch64__)
+inline constexpr index_t tile_rows = 5;
+#else
+inline constexpr index_t tile_rows = 6;
+#endif
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr index_t vector_registers = 32;
+#else
+inline constexpr index_t vector_registers = 16;
+#endif
+
 // Weights of the same scalar: one fused multiply-add.
 template <class T>
 struct plain_product {
@@ -32,6 +46,7 @@ struct plain_product {
     static constexpr index_t together = 1;
     static constexpr index_t width = panels<T>::width;
     static constexpr index_t registers = 1;
+    static constexpr index_t tile_rows = detail::tile_rows;
     static constexpr bool packs = false;
     static constexpr const char* name = std::is_same_v<T, float> ? "float vectors, multiply-add" : "double vectors, multiply-add";
 

@@ -24,16 +24,18 @@ inline constexpr index_t strip_limit = 128;
 // Items a thread should get, so that one slow item does not keep the others waiting.
 inline constexpr index_t items_per_thread = 4;
 
-// Strips of all rows, at least as many as make items_per_thread items a thread with `columns` column blocks each.
-inline std::span<strip> make_strips(arena& memory, const row_groups& rows, index_t columns, index_t threads) {
+// Strips of all rows, at least as many as make items_per_thread items a thread with `columns` column blocks each, of
+// tiles of `tile` rows.
+inline std::span<strip> make_strips(arena& memory, const row_groups& rows, index_t columns, index_t threads,
+                                    index_t tile) {
     const index_t groups = rows.groups();
     if (groups <= 0) return {};
     index_t limit = strip_limit;
     if (threads > 1) {
         const index_t total = rows.end(groups - 1) - rows.begin(0);
         const index_t wanted = ceil_divide(items_per_thread * threads, std::max(columns, index_t{1}));
-        limit = std::min(limit, ceil_divide(ceil_divide(total, wanted), tile_rows) * tile_rows);
-        limit = std::max(limit, tile_rows);
+        limit = std::min(limit, ceil_divide(ceil_divide(total, wanted), tile) * tile);
+        limit = std::max(limit, tile);
     }
     std::size_t count = 0;
     for (index_t g = 0; g < groups; ++g)
@@ -107,15 +109,16 @@ struct strip_input {
     }
 };
 
-// Depth of one chain of additions: longer sums are sums of such partial sums, which costs little and keeps the rounding
-// error of float near that of the longest chain.
-inline constexpr index_t fold = 256;
+// Lines of one chain of additions: longer sums are sums of such partial sums, which costs little and keeps the rounding
+// error of float near that of the longest chain. So many lines of a panel stay in the first cache while tile after tile
+// uses them.
+inline constexpr index_t fold = 128;
 
 // c [rows][width] = or += (inputs of a from line `first` on) * b [lines].
 template <class P>
 void multiply_slice(const typename P::input* const* a, index_t rows, index_t first, const typename P::weight* b,
                     index_t lines, typename P::scalar* c, bool add, const upcoming& next) {
-    for_tiles(rows, [&](index_t row, index_t count, index_t tile, index_t tiles) {
+    for_tiles(rows, P::tile_rows, [&](index_t row, index_t count, index_t tile, index_t tiles) {
         multiply_rows<P>(count, row_elements<typename P::input>{a + row, first}, b, lines,
                          c + std::ptrdiff_t(row) * P::width, add, read_ahead(next, tile, tiles, lines));
     });

@@ -15,19 +15,6 @@ MOE_BEGIN
 
 namespace detail {
 
-// Rows of a tile. Compilers for ARM keep the elements of a of all rows in registers, so a sixth row would not fit.
-#if defined(__aarch64__)
-inline constexpr index_t tile_rows = 5;
-#else
-inline constexpr index_t tile_rows = 6;
-#endif
-
-#if defined(__AVX512F__) || defined(__aarch64__)
-inline constexpr index_t vector_registers = 32;
-#else
-inline constexpr index_t vector_registers = 16;
-#endif
-
 inline index_t ceil_divide(index_t a, index_t b) { return (a + b - 1) / b; }
 
 // Vectors of a row that a tile of `rows` rows takes at a time: as many accumulators as fit beside one line of b and one
@@ -48,7 +35,7 @@ struct upcoming {
     index_t pieces = 1;
 };
 
-// A tile's share of it: every step of depth asks for the line at `next` and moves on by `step` bytes.
+// A tile's share of it: every step of depth asks for the cache lines of `step` bytes at `next` and moves on by them.
 struct read_ahead {
     std::uintptr_t next = 0;
     std::uintptr_t step = 0;
@@ -61,11 +48,13 @@ struct read_ahead {
         const index_t end = std::max(ceil_divide((piece + 1) * tiles, u.pieces), begin + 1);
         const std::size_t share = u.bytes / size(end - begin);
         next = reinterpret_cast<std::uintptr_t>(u.first) + size(piece) * u.stride + share * size(tile - begin);
-        step = std::min(share / size(depth), storage_alignment);
+        step = share / size(depth);
     }
 
     MOE_INLINE void advance() {
-        __builtin_prefetch(reinterpret_cast<const void*>(next), 0, 2);
+        for (std::uintptr_t line = 0; line < step; line += storage_alignment) {
+            __builtin_prefetch(reinterpret_cast<const void*>(next + line), 0, 2);
+        }
         next += step;
     }
 };
@@ -114,6 +103,7 @@ inline void multiply_tile(const A& elements, const typename P::weight* b, index_
                           bool add, read_ahead ahead) {
     using V = typename P::vector;
     constexpr index_t vectors = tile_vectors<P>(rows);
+    ahead.step /= std::uintptr_t(P::width / (vectors * V::size));  // all depth is passed that many times
     for (index_t column = 0; column < P::width; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         unroll<rows>([&](auto i)
@@ -141,23 +131,21 @@ inline void multiply_tile(const A& elements, const typename P::weight* b, index_
     }
 }
 
-template <class P, class A>
+// A tile of 1 to P::tile_rows rows.
+template <class P, index_t most = P::tile_rows, class A>
 void multiply_rows(index_t rows, const A& a, const typename P::weight* b, index_t depth, typename P::scalar* c,
                    bool add, const read_ahead& ahead) {
-    switch (rows) {
-        case 1: return multiply_tile<P, 1>(a, b, depth, c, add, ahead);
-        case 2: return multiply_tile<P, 2>(a, b, depth, c, add, ahead);
-        case 3: return multiply_tile<P, 3>(a, b, depth, c, add, ahead);
-        case 4: return multiply_tile<P, 4>(a, b, depth, c, add, ahead);
-        case 5: return multiply_tile<P, 5>(a, b, depth, c, add, ahead);
-        default: return multiply_tile<P, tile_rows>(a, b, depth, c, add, ahead);
+    if constexpr (most > 1) {
+        if (rows < most) return multiply_rows<P, most - 1>(rows, a, b, depth, c, add, ahead);
     }
+    multiply_tile<P, most>(a, b, depth, c, add, ahead);
 }
 
-// Cuts `rows` into tiles whose sizes differ by at most one: 32 = 6 6 5 5 5 5. f(first, rows, tile, tiles)
+// Cuts `rows` into tiles of at most `most` rows whose sizes differ by at most one: 32 = 6 6 5 5 5 5.
+// f(first, rows, tile, tiles)
 template <class F>
-void for_tiles(index_t rows, const F& f) {
-    const index_t tiles = ceil_divide(rows, tile_rows);
+void for_tiles(index_t rows, index_t most, const F& f) {
+    const index_t tiles = ceil_divide(rows, most);
     index_t first = 0;
     for (index_t t = 0; t < tiles; ++t) {
         const index_t count = rows / tiles + (t < rows % tiles ? 1 : 0);

@@ -43,7 +43,7 @@ void pack_columns(matrix_view<const T> m, index_t first, index_t rows, const Sou
 template <class T>
 void add_outer_products(gradient_scratch<T>& s, const T* a, index_t rows, index_t inputs, T* dw, index_t columns) {
     constexpr index_t width = panels<T>::width;
-    for_tiles(inputs, [&](index_t k, index_t count, index_t, index_t) {
+    for_tiles(inputs, tile_rows, [&](index_t k, index_t count, index_t, index_t) {
         const column_elements<T> elements{a + k, gradient_columns};
         T* out = dw + std::ptrdiff_t(k) * width;
         const std::size_t bytes = std::size_t(count) * width * sizeof(T);
