@@ -102,6 +102,12 @@ public:
     // What kernels read; other containers of weights keep it beside what they train.
     const panels& packed() const { return *this; }
 
+    // Takes over elements as stored, in place of those there are.
+    void adopt(buffer<T> elements) {
+        detail::require_size("weights as stored", std::span<const T>(elements.span()), storage_.size());
+        storage_ = std::move(elements);
+    }
+
     const memory_space& space() const { return storage_.space(); }
     void move_to(const memory_space& to) { storage_.move_to(to); }
     void clear() { storage_.clear(); }

@@ -93,6 +93,8 @@ public:
         data_ = static_cast<T*>(space.allocate(bytes()));
         clear();
     }
+    // Takes over `size` elements that `space` releases.
+    buffer(T* data, std::size_t size, const memory_space& space) : data_(data), size_(size), space_(&space) {}
     buffer(const buffer& other) : buffer(other.size_, *other.space_) {
         if (size_ != 0) space_->copy(data_, other.data_, bytes());
     }
