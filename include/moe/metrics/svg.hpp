@@ -54,6 +54,10 @@ public:
         out_ += "<path d=\"M" + number(x) + " " + number(y) + "L" + number(x2) + " " + number(y2) +
                 "\" stroke=\"#333333\" stroke-dasharray=\"5 4\"/>\n";
     }
+    void line(double x, double y, double x2, double y2, const std::string& colour, double width = 1) {
+        out_ += "<path d=\"M" + number(x) + " " + number(y) + "L" + number(x2) + " " + number(y2) + "\" stroke=\"" +
+                colour + "\" stroke-width=\"" + number(width) + "\"/>\n";
+    }
     void text(double x, double y, const std::string& words, const char* anchor = "middle", double size = 12,
               const char* fill = "#222222") {
         out_ += "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" font-size=\"" + number(size) +

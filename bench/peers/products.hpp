@@ -1,0 +1,103 @@
+// bench/peers: products with the weights of one expert, on other libraries
+// SPDX-License-Identifier: Apache-2.0
+//
+//     c [rows,N] = a [rows,K] W^T        W [N,K] row-major, given once
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "moe/core/view.hpp"
+
+#if defined(PEERS_DNNL)
+#include <oneapi/dnnl/dnnl.hpp>
+#endif
+#if defined(PEERS_OPENBLAS)
+#include <cblas.h>
+#endif
+
+namespace peers {
+
+using moe::index_t;
+
+struct product {
+    virtual ~product() = default;
+    virtual void multiply(const float* a, index_t rows, float* c) = 0;
+};
+
+#if defined(PEERS_OPENBLAS)
+// Takes weights as they are.
+class openblas_product : public product {
+public:
+    explicit openblas_product(moe::matrix_view<const float> w) : w_(w) {}
+    void multiply(const float* a, index_t rows, float* c) override {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, w_.rows, w_.cols, 1.0f, a, w_.cols, w_.data, w_.cols,
+                    0.0f, c, w_.rows);
+    }
+
+private:
+    moe::matrix_view<const float> w_;
+};
+#endif
+
+#if defined(PEERS_DNNL)
+// Packs weights once in the layout that it asks for, and makes a primitive for every number of rows it meets.
+class onednn_product : public product {
+    using memory = dnnl::memory;
+
+public:
+    explicit onednn_product(moe::matrix_view<const float> w) : n_(w.rows), k_(w.cols) {
+        const memory::desc any({k_, n_}, memory::data_type::f32, memory::format_tag::any);
+        packed_ = memory(describe(64, any).weights_desc(), cpu());
+        memory given({{k_, n_}, memory::data_type::f32, memory::format_tag::ba}, cpu(), const_cast<float*>(w.data));
+        dnnl::reorder(given, packed_).execute(stream(), given, packed_);
+        stream().wait();
+    }
+    void multiply(const float* a, index_t rows, float* c) override {
+        auto& primitive = of_rows_[rows];
+        if (!primitive) primitive = std::make_unique<dnnl::matmul>(describe(rows, packed_.get_desc()));
+        memory source(plain(rows, k_), cpu(), const_cast<float*>(a)), target(plain(rows, n_), cpu(), c);
+        primitive->execute(stream(), {{DNNL_ARG_SRC, source}, {DNNL_ARG_WEIGHTS, packed_}, {DNNL_ARG_DST, target}});
+        stream().wait();
+    }
+
+private:
+    static dnnl::engine& cpu() {
+        static dnnl::engine e(dnnl::engine::kind::cpu, 0);
+        return e;
+    }
+    static dnnl::stream& stream() {
+        static dnnl::stream s(cpu());
+        return s;
+    }
+    static memory::desc plain(index_t rows, index_t cols) {
+        return {{rows, cols}, memory::data_type::f32, memory::format_tag::ab};
+    }
+    dnnl::matmul::primitive_desc describe(index_t rows, const memory::desc& weights) const {
+#if DNNL_VERSION_MAJOR >= 3
+        return {cpu(), plain(rows, k_), weights, plain(rows, n_)};
+#else
+        return {dnnl::matmul::desc(plain(rows, k_), weights, plain(rows, n_)), cpu()};
+#endif
+    }
+
+    index_t n_, k_;
+    memory packed_;
+    std::map<index_t, std::unique_ptr<dnnl::matmul>> of_rows_;
+};
+#endif
+
+// Null where the library is not there.
+inline std::unique_ptr<product> make_product([[maybe_unused]] const std::string& library,
+                                             [[maybe_unused]] moe::matrix_view<const float> w) {
+#if defined(PEERS_OPENBLAS)
+    if (library == "openblas") return std::make_unique<openblas_product>(w);
+#endif
+#if defined(PEERS_DNNL)
+    if (library == "onednn") return std::make_unique<onednn_product>(w);
+#endif
+    return nullptr;
+}
+
+}  // namespace peers
