@@ -24,8 +24,8 @@ install(FILES "${PROJECT_BINARY_DIR}/moeConfig.cmake" "${PROJECT_BINARY_DIR}/moe
 configure_file("${CMAKE_CURRENT_LIST_DIR}/moe.pc.in" "${PROJECT_BINARY_DIR}/moe.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/moe.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 
-# Eigen, xsimd and the JSON library that were fetched with git live in the build tree only. They go into the same prefix as moe, as the
-# ordinary CMake packages they are, so that find_package(moe) finds them after the build tree is gone.
+# Eigen, xsimd and the JSON library that were fetched with git live in the build tree only. They go into the same prefix
+# as moe, as the ordinary CMake packages they are, so that find_package(moe) finds them after the build tree is gone.
 if(moe_fetched_prefix AND EXISTS "${moe_fetched_prefix}")
   install(DIRECTORY "${moe_fetched_prefix}/" DESTINATION .)
 endif()

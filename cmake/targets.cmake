@@ -3,13 +3,20 @@
 # (checkpoints of other programs), the only one that needs a JSON library.
 # They carry include directories, cxx_std_20 and dependencies; never a warning, optimisation or -march flag.
 
-# Imported targets are local to a directory; a project that added moe with add_subdirectory needs to see them too.
+# Imported targets are local to a directory; a project that added moe with add_subdirectory needs to see them too. Needs
+# the package, unless QUIET is among the further words.
 function(moe_find_global package target)
   if(NOT TARGET ${target})
-    find_package(${package} REQUIRED ${ARGN})
-    get_target_property(imported ${target} IMPORTED)
-    if(imported)
-      set_target_properties(${target} PROPERTIES IMPORTED_GLOBAL TRUE)
+    set(words ${ARGN})
+    if(NOT "QUIET" IN_LIST words)
+      list(APPEND words REQUIRED)
+    endif()
+    find_package(${package} ${words})
+    if(TARGET ${target})
+      get_target_property(imported ${target} IMPORTED)
+      if(imported)
+        set_target_properties(${target} PROPERTIES IMPORTED_GLOBAL TRUE)
+      endif()
     endif()
   endif()
   foreach(variable ${package}_DIR ${package}_VERSION)
@@ -37,10 +44,7 @@ target_link_libraries(moe_moe INTERFACE moe_core Eigen3::Eigen moe::xsimd Thread
 set_target_properties(moe_moe PROPERTIES EXPORT_NAME moe)
 
 # Where there is no JSON library, moe::io is there all the same, and linking it says what is missing.
-find_package(nlohmann_json QUIET)
-if(nlohmann_json_FOUND)
-  moe_find_global(nlohmann_json nlohmann_json::nlohmann_json)
-endif()
+moe_find_global(nlohmann_json nlohmann_json::nlohmann_json QUIET)
 add_library(moe_io INTERFACE)
 add_library(moe::io ALIAS moe_io)
 target_link_libraries(moe_io INTERFACE moe_core nlohmann_json::nlohmann_json)

@@ -1,4 +1,4 @@
-// fuzz: text that claims to be JSON, or an index of shards, is refused with io_error or means the same when written again
+// fuzz: text that claims to be JSON or an index of shards is refused with io_error, or means the same written again
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdlib>
 

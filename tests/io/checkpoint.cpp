@@ -13,7 +13,8 @@ using Catch::Matchers::Contains;
 // A file with tensors that are given one by one.
 class hand_made {
 public:
-    hand_made& add(const std::string& name, const std::string& type, const std::string& shape, const std::string& data) {
+    hand_made& add(const std::string& name, const std::string& type, const std::string& shape,
+                   const std::string& data) {
         const std::string begin = std::to_string(data_.size());
         data_ += data;
         header_ += (header_.empty() ? "\"" : ",\"") + name + R"(":{"dtype":")" + type + R"(","shape":)" + shape +
@@ -64,8 +65,11 @@ TEST_CASE("a folder with one file is a checkpoint, and so is the file") {
 
 TEST_CASE("the shards of an index are one checkpoint, and only what it places counts") {
     const scratch_folder folder;
-    folder.write("s1.safetensors", hand_made().add("a", "F32", "[1]", f32({1})).add("c", "F32", "[1]", f32({9})).bytes());
-    folder.write("s2.safetensors", hand_made().add("c", "F32", "[1]", f32({3})).add("x", "F32", "[1]", f32({4})).bytes());
+    const auto shard = [&](const std::string& file, const std::string& first, float a, const std::string& second, float b) {
+        folder.write(file, hand_made().add(first, "F32", "[1]", f32({a})).add(second, "F32", "[1]", f32({b})).bytes());
+    };
+    shard("s1.safetensors", "a", 1, "c", 9);
+    shard("s2.safetensors", "c", 3, "x", 4);
     const std::string index = folder.write("model.safetensors.index.json",
         R"({"metadata":{"total_size":8},"weight_map":{"c":"s2.safetensors","a":"s1.safetensors"}})");
     for (const std::string& place : {folder.path(), index}) {
@@ -143,14 +147,15 @@ TEST_CASE("FP8 weights are multiplied by the scale of their 128 x 128 block, in 
 
 TEST_CASE("FP8 scales of another shape or type, or none, are refused") {
     const std::string codes(4, '\x38');
-    CHECK_THAT(error_of(hand_made().add("w", "F8_E4M3", "[2,2]", codes).add("w_scale_inv", "F32", "[2,1]", f32({1, 1}))),
+    const auto weight = hand_made().add("w", "F8_E4M3", "[2,2]", codes);
+    CHECK_THAT(error_of(hand_made(weight).add("w_scale_inv", "F32", "[2,1]", f32({1, 1}))),
                Contains("tensor 'w_scale_inv': wanted [1, 1] for weights [2, 2] in blocks of 128 x 128, got [2, 1]"));
     CHECK_THAT(error_of(hand_made().add("w", "F8_E4M3", "[4]", codes).add("w_scale_inv", "F32", "[1]", f32({1}))),
                Contains("tensor 'w': wanted at least 2 dimensions, got [4]"));
-    CHECK_THAT(error_of(hand_made().add("w", "F8_E4M3", "[2,2]", codes).add("w_scale_inv", "U8", "[1,1]", "1")),
+    CHECK_THAT(error_of(hand_made(weight).add("w_scale_inv", "U8", "[1,1]", "1")),
                Contains("wanted a floating-point type, got U8"));
     const scratch_folder folder;
-    const moe::checkpoint bare(folder.write("f.safetensors", hand_made().add("w", "F8_E4M3", "[2,2]", codes).bytes()));
+    const moe::checkpoint bare(folder.write("f.safetensors", weight.bytes()));
     std::vector<float> w(4);
     CHECK_THAT(io_error_of([&] { bare.read("w", std::span(w)); }),
                Contains("wanted a tensor 'w_scale_inv' beside a weight of type F8_E4M3, got none"));

@@ -17,8 +17,8 @@ double formula(unsigned code, int exponent_bits, int fraction_bits) {
     const int exponent = int(code >> fraction_bits) & ((1 << exponent_bits) - 1);
     const int fraction = int(code) & ((1 << fraction_bits) - 1);
     const int bias = (1 << (exponent_bits - 1)) - 1;
-    const double magnitude = exponent == 0 ? std::ldexp(fraction, 1 - bias - fraction_bits)
-                                           : std::ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits);
+    const int significand = exponent == 0 ? fraction : (1 << fraction_bits) + fraction;
+    const double magnitude = std::ldexp(significand, std::max(exponent, 1) - bias - fraction_bits);
     return (code >> (exponent_bits + fraction_bits)) & 1 ? -magnitude : magnitude;
 }
 
@@ -62,7 +62,8 @@ template <class Decode, class Encode>
 int wrong_roundings(unsigned largest, const Decode& decode, const Encode& encode) {
     int wrong = 0;
     for (unsigned code = 0; code < largest; ++code) {
-        const double low = decode(static_cast<std::uint16_t>(code)), high = decode(static_cast<std::uint16_t>(code + 1));
+        const double low = decode(static_cast<std::uint16_t>(code));
+        const double high = decode(static_cast<std::uint16_t>(code + 1));
         const double middle = low + (high - low) / 2;  // exact in double
         wrong += encode(low) != code;
         wrong += encode(middle) != code + code % 2;
@@ -88,9 +89,10 @@ TEST_CASE("every code of e4m3, e2m1 and e8m0 has the value of the formula") {
     int wrong = 0;
     for (unsigned code = 0; code < 256; ++code) {
         const auto byte = static_cast<std::uint8_t>(code);
-        wrong += (code & 127) == 127 ? !std::isnan(moe::from_e4m3(byte)) : !same(moe::from_e4m3(byte), formula(code, 4, 3));
+        const float e4m3 = moe::from_e4m3(byte), e8m0 = moe::from_e8m0(byte);
+        wrong += (code & 127) == 127 ? !std::isnan(e4m3) : !same(e4m3, formula(code, 4, 3));
         wrong += !same(moe::from_e2m1(byte), formula(code & 15, 2, 1));
-        wrong += code == 255 ? !std::isnan(moe::from_e8m0(byte)) : moe::from_e8m0(byte) != std::ldexp(1.0, int(code) - 127);
+        wrong += code == 255 ? !std::isnan(e8m0) : e8m0 != std::ldexp(1.0, int(code) - 127);
     }
     CHECK(wrong == 0);
 }
@@ -152,6 +154,7 @@ TEST_CASE("NaN stays NaN and keeps its sign") {
     CHECK(moe::to_bf16(-std::numeric_limits<double>::quiet_NaN()) == 0xffc0);
     // A payload that the upper bits do not show.
     CHECK(moe::to_f16(std::bit_cast<double>(0x7ff0000000000001ull)) == 0x7e00);
-    for (const unsigned code : {0x7e00u, 0x7e01u, 0xfeabu}) CHECK(moe::to_f16(moe::from_f16(std::uint16_t(code))) == code);
-    for (const unsigned code : {0x7fc0u, 0x7fc1u, 0xffd5u}) CHECK(moe::to_bf16(moe::from_bf16(std::uint16_t(code))) == code);
+    using codes = std::initializer_list<std::uint16_t>;
+    for (const auto code : codes{0x7e00, 0x7e01, 0xfeab}) CHECK(moe::to_f16(moe::from_f16(code)) == code);
+    for (const auto code : codes{0x7fc0, 0x7fc1, 0xffd5}) CHECK(moe::to_bf16(moe::from_bf16(code)) == code);
 }

@@ -4,9 +4,9 @@
     python generate.py            writes data/
     python generate.py --check    makes everything again elsewhere and compares with data/, byte for byte
 
-Every file is written by safetensors and split by huggingface_hub; every expected value comes from a cast of ml_dtypes or
-numpy. A tensor NAME.value holds, in F64 or F32, what NAME stands for; NAME.hash is the FNV-1a of what would be too large,
-as float32 with every NaN as 0x7fc00000.
+Every file is written by safetensors and split by huggingface_hub; every expected value comes from a cast of ml_dtypes
+or numpy. A tensor NAME.value holds, in F64 or F32, what NAME stands for; NAME.hash is the FNV-1a of what would be too
+large, as float32 with every NaN as 0x7fc00000.
 """
 
 import argparse
@@ -22,8 +22,9 @@ from huggingface_hub.serialization import split_state_dict_into_shards_factory
 from safetensors.numpy import save_file
 
 DATA = Path(__file__).resolve().parent / "data"
+PACKAGES = ("safetensors", "numpy", "ml_dtypes", "huggingface_hub")
 # One entry only: the format's library writes several in any order.
-MADE_WITH = {"made_with": ", ".join(f"{p} {version(p)}" for p in ("safetensors", "numpy", "ml_dtypes", "huggingface_hub"))}
+MADE_WITH = {"made_with": ", ".join(f"{p} {version(p)}" for p in PACKAGES)}
 
 FLOATS = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
@@ -89,8 +90,8 @@ def codes():
     near = (rng.standard_normal(400) * np.exp2(rng.integers(-26, 17, 400))).astype(np.float32)
     values = np.concatenate([np.array(edges, np.float32), drawn[~np.isnan(drawn)], near])
     with np.errstate(over="ignore"):
-        tensors |= {"value": values, "value.f16": values.astype(np.float16), "value.bf16": values.astype(ml_dtypes.bfloat16)}
-    return tensors
+        rounded = {"f16": values.astype(np.float16), "bf16": values.astype(ml_dtypes.bfloat16)}
+    return tensors | {"value": values} | {f"value.{name}": codes for name, codes in rounded.items()}
 
 
 def packed():

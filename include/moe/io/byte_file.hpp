@@ -18,7 +18,8 @@ MOE_BEGIN
 
 namespace detail {
 
-static_assert(std::endian::native == std::endian::little, "moe: files are read and written on little-endian machines only");
+static_assert(std::endian::native == std::endian::little,
+              "moe: files are read and written on little-endian machines only");
 
 inline std::uint64_t fnv1a(std::span<const unsigned char> bytes) {
     std::uint64_t h = 14695981039346656037ull;
@@ -38,7 +39,7 @@ public:
     file_reader(std::span<const unsigned char> bytes, std::string path) : bytes_(bytes), path_(std::move(path)) {}
 
     std::span<const unsigned char> take(std::size_t count, const std::string& what) {
-        if (bytes_.size() - at_ < count) fail(what, std::to_string(count) + " bytes", std::to_string(bytes_.size() - at_));
+        if (left() < count) fail(what, std::to_string(count) + " bytes", std::to_string(left()));
         at_ += count;
         return bytes_.subspan(at_ - count, count);
     }

@@ -6,13 +6,13 @@
 //     model.read("model.layers.0.mlp.experts.down_proj", e * d, down.view());  // the rows of expert e of [E,D,H]
 //     for (const moe::checkpoint_tensor& t : model.tensors()) ...              // name, shape, how it is packed
 //
-// A folder holds model.safetensors or, looked for next, model.safetensors.index.json with the shards it names; of a shard
-// only the tensors count that the index places in it. Files are mapped: nothing is loaded before it is read, and reading
-// converts straight into the caller's memory. Weights that are stored as codes and scales appear once, under their own
-// name (checkpoint_tensor.hpp); stored(name) is what lies in the files. One object serves many threads.
+// A folder holds model.safetensors or, looked for next, model.safetensors.index.json with the shards it names; of a
+// shard only the tensors count that the index places in it. Files are mapped: nothing is loaded before it is read, and
+// reading converts straight into the caller's memory. Weights that are stored as codes and scales appear once, under
+// their own name (checkpoint_tensor.hpp); stored(name) is what lies in the files. One object serves many threads.
 //
-// errors        io_error naming file, tensor, wanted and got: damaged files, missing shards or tensors, scales that do not
-//               fit, a weight that is there both plain and packed
+// errors        io_error naming file, tensor, wanted and got: damaged files, missing shards or tensors, scales that do
+//               not fit, a weight that is there both plain and packed
 // cost          opening: the headers, and a sort of the names; reading: the elements read
 #pragma once
 

@@ -5,12 +5,12 @@
 //     plain        NAME [..., K] of any type                        the element
 //     fp8_blocks   NAME [..., N, K] F8_E4M3 (or F8_E5M2) and        code(n, k) * scale(n / 128, k / 128)
 //                  NAME_scale_inv [..., ceil(N/128), ceil(K/128)]
-//     mxfp4        NAME_blocks [..., N, K/32, 16] U8 and            e2m1(code) * 2^(scale - 127); the even column of a pair
-//                  NAME_scales [..., N, K/32] U8 or F8_E8M0         is the lower half of its byte
+//     mxfp4        NAME_blocks [..., N, K/32, 16] U8 and            e2m1(code) * 2^(scale - 127); the even column of
+//                  NAME_scales [..., N, K/32] U8 or F8_E8M0         a pair is the lower half of its byte
 //
-// Codes are exact in T; a product is rounded once, and where a scale is a power of two that is exact too, unless it leaves
-// the range of T. A NaN code or scale gives NaN. Packed weights are read into float and double only; an F8 tensor without
-// scales is refused here, because it is rarely the weight: `codes` reads it as it stands.
+// Codes are exact in T; a product is rounded once, and where a scale is a power of two that is exact too, unless it
+// leaves the range of T. A NaN code or scale gives NaN. Packed weights are read into float and double only; an F8
+// tensor without scales is refused here, because it is rarely the weight: `codes` reads it as it stands.
 //
 // errors        io_error naming file, tensor, wanted and got
 // source        DeepSeek-V3 inference/kernel.py weight_dequant; OCP microscaling formats 1.0; transformers
@@ -147,7 +147,8 @@ inline checkpoint_tensor fp8_weight(const stored_tensor& codes, const stored_ten
     return w;
 }
 
-inline checkpoint_tensor mxfp4_weight(const std::string& name, const stored_tensor& codes, const stored_tensor& scales) {
+inline checkpoint_tensor mxfp4_weight(const std::string& name, const stored_tensor& codes,
+                                      const stored_tensor& scales) {
     checkpoint_tensor w{name, codes.shape, weight_packing::mxfp4, &codes, &scales};
     constexpr std::uint64_t block_bytes = mxfp4_block / 2;
     if (scales.type != stored_type::u8 && scales.type != stored_type::f8_e8m0) {
@@ -216,7 +217,8 @@ inline std::vector<checkpoint_tensor> weights_of(const stored_by_name& stored) {
     std::vector<checkpoint_tensor> out;
     const weight_pairing pairing(stored);
     for (const auto& [name, t] : stored) pairing.add(*t, out);
-    std::sort(out.begin(), out.end(), [](const checkpoint_tensor& a, const checkpoint_tensor& b) { return a.name < b.name; });
+    std::sort(out.begin(), out.end(),
+              [](const checkpoint_tensor& a, const checkpoint_tensor& b) { return a.name < b.name; });
     return out;
 }
 

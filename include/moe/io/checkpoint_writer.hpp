@@ -23,7 +23,7 @@ MOE_BEGIN
 
 struct checkpoint_options {
     std::uint64_t shard_bytes = 5'000'000'000;
-    std::map<std::string, std::string> metadata = {};  // of every file; loaders of transformers ask for {"format", "pt"}
+    std::map<std::string, std::string> metadata = {};  // of every file; transformers asks for {"format", "pt"}
 };
 
 class checkpoint_writer {
@@ -67,7 +67,8 @@ public:
     }
 
 private:
-    std::vector<std::vector<tensor_declaration>> split(const std::vector<tensor_declaration>& tensors, std::uint64_t most) {
+    std::vector<std::vector<tensor_declaration>> split(const std::vector<tensor_declaration>& tensors,
+                                                       std::uint64_t most) {
         std::vector<std::vector<tensor_declaration>> shards;
         std::vector<tensor_declaration> open;
         std::uint64_t size = 0;

@@ -24,11 +24,13 @@ MOE_BEGIN
 
 // What tensors of a file are read into and written from.
 template <class T>
-concept tensor_element = std::same_as<T, float> || std::same_as<T, double> || (std::integral<T> && !std::same_as<T, bool>);
+concept tensor_element =
+    std::same_as<T, float> || std::same_as<T, double> || (std::integral<T> && !std::same_as<T, bool>);
 
 namespace detail {
 
-static_assert(std::endian::native == std::endian::little, "moe: files are read and written on little-endian machines only");
+static_assert(std::endian::native == std::endian::little,
+              "moe: files are read and written on little-endian machines only");
 
 // Converts elements; returns the first that the other side does not hold, or their number.
 template <class T>

@@ -1,8 +1,8 @@
 // io: JSON that somebody else wrote -> a document, or an error that names the file
 // SPDX-License-Identifier: Apache-2.0
 //
-// The parser is nlohmann/json. On top of it: no more than json_depth arrays and objects inside one another, no key twice
-// in one object (which parsers are free to resolve either way), and one kind of exception.
+// The parser is nlohmann/json. On top of it: no more than json_depth arrays and objects inside one another, no key
+// twice in one object (which parsers are free to resolve either way), and one kind of exception.
 //
 // errors        io_error naming the file: not JSON, not UTF-8, bytes behind the document, too deep, a key twice
 #pragma once

@@ -1,8 +1,9 @@
 // io: a whole file as bytes, mapped where the system can, read elsewhere
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pages come from the disk when they are first touched, so opening costs nothing and what is never read is never loaded.
-// The file must not be shortened while it is mapped: touching what is gone ends the program, as with every mapping.
+// Pages come from the disk when they are first touched, so opening costs nothing and what is never read is never
+// loaded. The file must not be shortened while it is mapped: touching what is gone ends the program, as with every
+// mapping.
 //
 // errors        io_error naming the path: absent, unreadable, not a regular file
 #pragma once

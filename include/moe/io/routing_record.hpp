@@ -5,12 +5,12 @@
 //     const auto record = moe::routing_record::load("layer_3.routes");
 //     record.replay_in(batch, experts, k);  // views into record, which must outlive the call
 //
-// Replay takes the experts alone: weights are gathered from the live scores, and gradients flow as ever. Recorded weights
-// are there to be looked at, for instance to compare two programs. From routes a record is slot for slot, from a plan the
-// live routes of every token by ascending expert; plan/replay.hpp says what that means for a replay.
+// Replay takes the experts alone: weights are gathered from the live scores, and gradients flow as ever. Recorded
+// weights are there to be looked at, for instance to compare two programs. From routes a record is slot for slot, from
+// a plan the live routes of every token by ascending expert; plan/replay.hpp says what that means for a replay.
 //
-//     8 bytes    "moer\r\n\x1a\n"             4 bytes    format version, 1        4 bytes    1 if weights are there, else 0
-//     4 bytes    T tokens                     4 bytes    E experts                4 bytes    S slots
+//     8 bytes    "moer\r\n\x1a\n"      4 bytes    format version, 1      4 bytes    1 if weights are there, else 0
+//     4 bytes    T tokens              4 bytes    E experts              4 bytes    S slots
 //     4 bytes    K slots of every token; 2^32 - 1: ragged, and the slots of each token follow, T times 4 bytes
 //     S ids      of 1 byte if E < 256, 2 bytes if E < 65536, else 4; all ones: an empty slot
 //     S weights  of 4 bytes, float32; only if they are there
@@ -31,7 +31,8 @@ MOE_BEGIN
 
 class routing_record {
 public:
-    static constexpr index_t ragged = -1;  // instead of K: tokens have as many slots as their routes, or the plan, gave them
+    // Instead of K: a token has as many slots as its selector, or the plan, gave it.
+    static constexpr index_t ragged = -1;
 
     routing_record() = default;
 
@@ -50,8 +51,8 @@ public:
     const recorded_choice& choice() const { return choice_; }
     std::span<const float> weight() const { return weight_; }  // [slots], or empty
 
-    // `experts` and `k` are those of the router that will run, k = `ragged` where its rule sets no number. A record with
-    // a K of its own fits that K; a ragged one fits every router that gives a token at least as many slots.
+    // `experts` and `k` are those of the router that will run, k = `ragged` where its rule sets no number. A record
+    // with a K of its own fits that K; a ragged one fits every router that gives a token at least as many slots.
     template <class T>
     void replay_in(batch<T>& in, index_t experts, index_t k) const {
         const auto require = [](bool fits, const std::string& what, index_t wanted, index_t got) {
@@ -95,8 +96,12 @@ public:
     static routing_record from_bytes(std::span<const unsigned char> bytes, const std::string& path = "bytes") {
         detail::file_reader whole(bytes, path);
         constexpr std::size_t least = sizeof magic + 6 * 4 + 8;
-        if (bytes.size() < least) whole.fail("size", "at least " + std::to_string(least) + " bytes", std::to_string(bytes.size()));
-        if (std::memcmp(bytes.data(), magic, sizeof magic) != 0) whole.fail("first bytes", "a routing record", "another file");
+        if (bytes.size() < least) {
+            whole.fail("size", "at least " + std::to_string(least) + " bytes", std::to_string(bytes.size()));
+        }
+        if (std::memcmp(bytes.data(), magic, sizeof magic) != 0) {
+            whole.fail("first bytes", "a routing record", "another file");
+        }
         std::uint64_t sum;
         std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
         if (sum != detail::fnv1a(bytes.first(bytes.size() - sizeof sum))) {
@@ -149,7 +154,8 @@ private:
     }
 
     // The bytes are there before anything of their size is allocated.
-    static std::span<const unsigned char> take(detail::file_reader& file, index_t count, std::size_t width, const char* what) {
+    static std::span<const unsigned char> take(detail::file_reader& file, index_t count, std::size_t width,
+                                               const char* what) {
         const std::uint64_t bytes = std::uint64_t(count) * width;
         if (bytes > file.left()) file.fail(what, std::to_string(bytes) + " bytes", std::to_string(file.left()));
         return file.take(static_cast<std::size_t>(bytes), what);
@@ -161,7 +167,9 @@ private:
         };
         if (k_ != ragged) require_sum(std::int64_t{k_} * tokens);
         const auto counts = take(file, k_ == ragged ? tokens : 0, 4, "slots of each token");
-        if (std::size_t(slots) > file.left()) file.fail("slots", "at most " + std::to_string(file.left()), std::to_string(slots));
+        if (std::size_t(slots) > file.left()) {
+            file.fail("slots", "at most " + std::to_string(file.left()), std::to_string(slots));
+        }
         std::vector<index_t> offset(std::size_t(tokens) + 1);
         std::int64_t end = 0;
         for (std::size_t t = 0; t < std::size_t(tokens); ++t) {
@@ -185,7 +193,8 @@ private:
             std::memcpy(&id, bytes.data() + s * width, width);
             if (id == empty) continue;
             if (id >= std::uint32_t(experts_)) {
-                file.fail("expert of slot " + std::to_string(s), "below " + std::to_string(experts_), std::to_string(id));
+                file.fail("expert of slot " + std::to_string(s), "below " + std::to_string(experts_),
+                          std::to_string(id));
             }
             expert[s] = static_cast<index_t>(id);
         }

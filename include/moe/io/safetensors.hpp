@@ -6,7 +6,7 @@
 //     file.at("mlp.experts.w1").read(e * n, expert.view());  // the rows of expert e of [E,N,K]
 //
 //     8 bytes    length of the header, little-endian
-//     header     JSON: {"__metadata__": {text: text}, NAME: {"dtype": TYPE, "shape": [...], "data_offsets": [begin, end]}}
+//     header     {"__metadata__": {text: text}, NAME: {"dtype": TYPE, "shape": [...], "data_offsets": [begin, end]}, ...}
 //     data       the tensors, row-major, without gaps; offsets count from here
 //
 // The header is checked as a whole when the file is opened: afterwards no read can leave the file. F8 and MXFP4 weights
@@ -102,13 +102,14 @@ private:
         const auto offsets = numbers(name, member(name, entry, "data_offsets"), "data_offsets");
         if (offsets.size() != 2) fail_tensor(name, "data_offsets: 2 numbers", std::to_string(offsets.size()));
         if (offsets[0] > offsets[1] || offsets[1] > data_.size()) {
-            fail_tensor(name, "data_offsets: in order and at most " + std::to_string(data_.size()), shape_text(offsets));
+            fail_tensor(name, "data_offsets: in order and at most " + std::to_string(data_.size()),
+                        shape_text(offsets));
         }
         const std::uint64_t size = offsets[1] - offsets[0];
         const std::uint64_t bits = bits_wanted(name, shape, *type);
         if (bits % 8 != 0 || bits / 8 != size) {
-            fail_tensor(name, std::to_string(bits) + " bits for " + std::string(name_of(*type)) + " " + shape_text(shape),
-                        std::to_string(size) + " bytes");
+            const std::string what = std::string(name_of(*type)) + " " + shape_text(shape);
+            fail_tensor(name, std::to_string(bits) + " bits for " + what, std::to_string(size) + " bytes");
         }
         return {name, *type, std::move(shape), data_.subspan(std::size_t(offsets[0]), std::size_t(size)), path_};
     }
@@ -117,7 +118,9 @@ private:
         constexpr std::uint64_t largest = ~std::uint64_t{0};
         std::uint64_t n = 1;
         for (const std::uint64_t d : shape) {
-            if (d != 0 && n > largest / d) fail_tensor(name, "a shape with fewer than 2^64 elements", shape_text(shape));
+            if (d != 0 && n > largest / d) {
+                fail_tensor(name, "a shape with fewer than 2^64 elements", shape_text(shape));
+            }
             n *= d;
         }
         if (n > largest / bits_of(type)) fail_tensor(name, "a shape with fewer than 2^64 bits", shape_text(shape));

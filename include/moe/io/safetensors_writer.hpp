@@ -7,9 +7,9 @@
 //     for (...) out.write("experts.w1", expert.view());  // the next rows: those of one expert after the other
 //     out.finish();
 //
-// All tensors are declared first, because the header stands before the data; then they come in any order, each in as many
-// calls as one likes, and nothing is kept in memory. Elements are converted as element_codec.hpp says. The bytes are those
-// of the format's own library for the same tensors: sorted by type, then name, the header padded to 8 bytes.
+// All tensors are declared first, because the header stands before the data; then they come in any order, each in as
+// many calls as one likes, and nothing is kept in memory. Elements are converted as element_codec.hpp says. The bytes
+// are those of the format's own library for the same tensors: sorted by type, then name, the header padded to 8 bytes.
 //
 // errors        io_error naming file, tensor, wanted and got: a name twice, rows that do not fit, a value that the type
 //               does not hold, a failed write, tensors that are not complete when finish is called
@@ -167,7 +167,8 @@ private:
     std::string declare(const tensor_declaration& t, std::uint64_t& end) {
         const std::uint64_t bytes = detail::bytes_of(t, where(t.name));
         if (t.name == "__metadata__" || !places_.emplace(t.name, place{t, end, bytes, 0}).second) {
-            throw io_error(detail::wanted_got(path_, "every tensor once, none of them __metadata__", detail::excerpt(t.name)));
+            throw io_error(detail::wanted_got(path_, "every tensor once, none of them __metadata__",
+                                              detail::excerpt(t.name)));
         }
         std::string shape;
         for (const std::uint64_t d : t.shape) shape += (shape.empty() ? "" : ",") + std::to_string(d);

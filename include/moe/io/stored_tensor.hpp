@@ -1,12 +1,12 @@
 // io: a tensor as it lies in a file: name, type, shape and bytes, read by rows
 // SPDX-License-Identifier: Apache-2.0
 //
-// A tensor of any rank is seen as a matrix whose columns are its last dimension: [E,N,K] has E * N rows of K, so expert e
-// is rows e * N to (e + 1) * N - 1; a vector [N] is one row, a scalar one element. Only what is read is touched and
+// A tensor of any rank is seen as a matrix whose columns are its last dimension: [E,N,K] has E * N rows of K, so expert
+// e is rows e * N to (e + 1) * N - 1; a vector [N] is one row, a scalar one element. Only what is read is touched and
 // converted; element_codec.hpp says into what.
 //
-// errors        io_error naming file, tensor, wanted and got: a type that T does not take, a value that T does not hold,
-//               other columns, rows behind the last
+// errors        io_error naming file, tensor, wanted and got: a type that T does not take, a value that T does not
+//               hold, other columns, rows behind the last
 #pragma once
 
 #include <memory>

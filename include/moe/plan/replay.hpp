@@ -26,7 +26,7 @@ class recorded_choice {
 public:
     recorded_choice() = default;
 
-    // What somebody else recorded, as batch.replay_offset and batch.replay_expert; the router checks it when it is replayed.
+    // What was recorded elsewhere, as batch.replay_offset and batch.replay_expert; the router checks it in a replay.
     recorded_choice(std::vector<index_t> offset, std::vector<index_t> expert)
         : offset_(std::move(offset)), expert_(std::move(expert)) {}
 
