@@ -8,6 +8,7 @@
 #include "moe/presets/afmoe.hpp"
 #include "moe/presets/aria.hpp"
 #include "moe/presets/cohere2_moe.hpp"
+#include "moe/presets/cohere2_moe_sum.hpp"
 #include "moe/presets/dbrx.hpp"
 #include "moe/presets/deepseek_v2.hpp"
 #include "moe/presets/deepseek_v3.hpp"

@@ -40,9 +40,9 @@ TEMPLATE_LIST_TEST_CASE("the presets of sigmoid routers without groups are the p
     compare_preset<B>(presets::lfm2_moe<T>, "lfm2_moe");
     compare_preset<B>(presets::minimax_m2<T>, "minimax_m2");
     const golden::file g(golden::data, "cohere2_moe_sigmoid");
-    auto o = golden::options_of<presets::cohere2_moe_options>(g);
+    auto o = golden::options_of<presets::cohere2_moe_sum_options>(g);
     o.scores = presets::cohere2_moe_scores::sigmoid;
-    auto layer = presets::cohere2_moe<T, moe::shared>(o);
+    auto layer = presets::cohere2_moe_sum<T>(o);
     golden::compare<B>(layer, g, golden::of_presets);
 }
 

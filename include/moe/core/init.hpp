@@ -7,13 +7,21 @@
 
 MOE_BEGIN
 
+// As a seed: weights stay 0. For layers whose weights are loaded, because drawing takes longer than reading.
+inline constexpr std::uint64_t no_draw = ~std::uint64_t{0};
+
+// The seed of another part of the same shape: other weights, or none either.
+constexpr std::uint64_t other_seed(std::uint64_t seed, std::uint64_t part) {
+    return seed == no_draw ? no_draw : seed + part;
+}
+
 namespace detail {
 
 // Uniform in +-1/sqrt(K), the usual start of a linear map with K inputs. A pure function of seed and name, the same for
 // every scalar type up to rounding.
 template <class W>
 void draw_uniform(W& w, std::uint64_t seed, std::string_view name) {
-    if (w.inputs() == 0) return;
+    if (w.inputs() == 0 || seed == no_draw) return;
     const random_stream random(seed, stream_id(name));
     const double bound = 1.0 / std::sqrt(static_cast<double>(w.inputs()));
     for (index_t g = 0; g < w.groups(); ++g) {

@@ -41,7 +41,7 @@ auto deepseek_v2(const deepseek_v2_options& o) {
                  shared{swiglu_bank<T>{{.features = o.features,
                                         .hidden = o.hidden * o.shared_experts,
                                         .experts = 1,
-                                        .seed = o.seed + 1}}}};
+                                        .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -36,7 +36,7 @@ auto deepseek_v3(const deepseek_v3_options& o) {
                  shared{swiglu_bank<T>{{.features = o.features,
                                         .hidden = o.hidden * o.shared_experts,
                                         .experts = 1,
-                                        .seed = o.seed + 1}}}};
+                                        .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -43,7 +43,7 @@ auto deepseek_v4(const deepseek_v4_options& o) {
                  shared{bank{{.features = o.features,
                               .hidden = o.hidden * o.shared_experts,
                               .experts = 1,
-                              .seed = o.seed + 1},
+                              .seed = other_seed(o.seed, 1)},
                              act}}};
 }
 

@@ -25,7 +25,7 @@ struct deepseek_v4_hash_options {
     index_t features = 0;        // hidden_size
     index_t hidden = 0;          // moe_intermediate_size
     index_t experts = 0;         // n_routed_experts
-    matrix<index_t> experts_of;  // tid2eid, [vocabulary, num_experts_per_tok]
+    matrix<index_t> experts_of = {};  // tid2eid, [vocabulary, num_experts_per_tok]
     double scale = 1.5;          // routed_scaling_factor
     double limit = 10.0;         // swiglu_limit
     index_t shared_experts = 1;  // n_shared_experts, as one expert as wide as all of them
@@ -43,7 +43,7 @@ auto deepseek_v4_hash(const deepseek_v4_hash_options& o) {
                  shared{bank{{.features = o.features,
                               .hidden = o.hidden * o.shared_experts,
                               .experts = 1,
-                              .seed = o.seed + 1},
+                              .seed = other_seed(o.seed, 1)},
                              act}}};
 }
 

@@ -38,7 +38,7 @@ auto doge(const doge_options& o) {
                product_keys{.k = o.per_token}, softmax_selected{}},
         rank_one_bank<T, silu>{{.features = o.features, .experts = o.experts, .seed = o.seed}},
         shared{swiglu_bank<T>{
-            {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = o.seed + 1}}}};
+            {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

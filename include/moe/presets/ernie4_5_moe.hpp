@@ -37,7 +37,7 @@ auto ernie4_5_moe(const ernie4_5_moe_options& o) {
                  shared{swiglu_bank<T>{{.features = o.features,
                                         .hidden = o.hidden * o.shared_experts,
                                         .experts = 1,
-                                        .seed = o.seed + 1}}}};
+                                        .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -45,12 +45,14 @@ auto ernie4_5_vl_moe(const ernie4_5_vl_moe_options& o) {
                renormalize{.least = 1e-12}},
         banks{swiglu_bank<T>{
                   {.features = o.features, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}},
-              swiglu_bank<T>{
-                  {.features = o.features, .hidden = o.vision_hidden, .experts = o.experts, .seed = o.seed + 2}}},
+              swiglu_bank<T>{{.features = o.features,
+                              .hidden = o.vision_hidden,
+                              .experts = o.experts,
+                              .seed = other_seed(o.seed, 2)}}},
         shared{swiglu_bank<T>{{.features = o.features,
                                .hidden = o.hidden * o.shared_experts,
                                .experts = 1,
-                               .seed = o.seed + 1}}}};
+                               .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -34,7 +34,7 @@ auto hunyuan_v1_moe(const hunyuan_v1_moe_options& o) {
                top_k{.k = o.per_token}, renormalize{}},
         swiglu_bank<T>{{.features = o.features, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}},
         shared{swiglu_bank<T>{
-            {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = o.seed + 1}}}};
+            {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -33,7 +33,7 @@ auto llama4(const llama4_options& o) {
                  weigh_input{swiglu_bank<T>{
                      {.features = o.features, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}}},
                  shared{swiglu_bank<T>{
-                     {.features = o.features, .hidden = o.hidden, .experts = 1, .seed = o.seed + 1}}}};
+                     {.features = o.features, .hidden = o.hidden, .experts = 1, .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -35,7 +35,7 @@ auto nemotron_h(const nemotron_h_options& o) {
     return layer{deepseek_v3_router<T>(o),
                  bank{{.features = o.features, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}},
                  shared{bank{
-                     {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = o.seed + 1}}}};
+                     {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -39,7 +39,7 @@ auto nemotron_h_latent(const nemotron_h_latent_options& o) {
                  latent_input{bank{{.features = o.latent, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}},
                               {.features = o.features, .seed = o.seed}},
                  shared{bank{
-                     {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = o.seed + 1}}},
+                     {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = other_seed(o.seed, 1)}}},
                  projected_sum<T>{{.inputs = o.latent, .outputs = o.features, .seed = o.seed}}};
 }
 

@@ -36,7 +36,7 @@ auto qwen2_moe(const qwen2_moe_options& o) {
                top_k{.k = o.per_token}, only_if{o.normalize, renormalize{}}},
         swiglu_bank<T>{{.features = o.features, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}},
         gated_shared{swiglu_bank<T>{
-            {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = o.seed + 1}}}};
+            {.features = o.features, .hidden = o.shared_hidden, .experts = 1, .seed = other_seed(o.seed, 1)}}}};
 }
 
 }  // namespace presets

@@ -1,0 +1,97 @@
+// io/bind_weights: weights of a checkpoint -> the parameters and state of a layer, every tensor exactly once
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything is compared before anything is read: each parameter has its tensors, each tensor its shape, and no tensor
+// whose name begins with a scope is left over or bound in part. What is wrong is thrown as one list.
+// Where a checkpoint may hold the experts in one of several layouts, the one is taken that fits. If a tensor would fit two
+// layouts, because its dimensions are equal, nothing is guessed: the layout must be named.
+//
+// errors        io_error with the lists of missing, extra and misshaped tensors; value_error for a named layout that the
+//               architecture does not have
+// memory        beside the layer one expert's matrix, two where it is transposed
+#pragma once
+
+#include "moe/io/expert_layout.hpp"
+
+MOE_BEGIN
+
+namespace io {
+
+namespace detail {
+
+// Fills one parameter group by group.
+class weight_reader {
+public:
+    weight_reader(const checkpoint& c, const std::string& prefix, const std::vector<weight_binding>& fixed,
+                  const std::vector<weight_binding>& experts)
+        : checkpoint_(c), prefix_(prefix), sources_{&fixed, &experts} {}
+
+    template <class Tensor>
+    void operator()(const parameter_name& path, Tensor& to) const {
+        using T = typename decltype(flat(to))::value_type;
+        const weight_slot slot(path.text(), shape_of(to));
+        if (slot.empty()) return;
+        std::vector<T> group(std::size_t(slot.outputs) * std::size_t(slot.inputs)), scratch;
+        for (index_t g = 0; g < slot.groups; ++g) {
+            const matrix_view<T> m{group.data(), slot.outputs, slot.inputs};
+            load_group(to, g, m);
+            for (const auto* bindings : sources_) {
+                for (const weight_binding& b : *bindings) {
+                    if (b.parameter != slot.parameter) continue;
+                    const checkpoint_tensor* t = checkpoint_.find(b.name(prefix_, g));
+                    if (t != nullptr) read_group(*t, b, slot, g, m, scratch);
+                }
+            }
+            store_group(to, g, m);
+        }
+    }
+
+private:
+    template <class T>
+    static void load_group(const panels<T>& from, index_t g, matrix_view<T> m) {
+        from.read(g, m);
+    }
+    template <class T>
+    static void store_group(panels<T>& to, index_t g, matrix_view<T> m) {
+        to.assign(g, m);
+    }
+    template <class Tensor, class T>
+    static void load_group(const Tensor& from, index_t g, matrix_view<T> m) {
+        const auto values = flat(from);
+        std::copy_n(values.begin() + std::ptrdiff_t(g) * m.rows, m.rows, m.data);
+    }
+    template <class Tensor, class T>
+    static void store_group(Tensor& to, index_t g, matrix_view<T> m) {
+        const auto values = flat(to);
+        std::copy_n(m.data, m.rows, values.begin() + std::ptrdiff_t(g) * m.rows);
+    }
+
+    const checkpoint& checkpoint_;
+    const std::string& prefix_;
+    std::array<const std::vector<weight_binding>*, 2> sources_;
+};
+
+}  // namespace detail
+
+// Sets every parameter and state of the layer; `where` begins errors. Nothing is set if anything does not fit.
+template <class Layer>
+bound_weights bind_weights(const checkpoint& c, const std::string& prefix, const layer_bindings& l, Layer& layer,
+                           const std::string& where, std::optional<expert_layout> named = std::nullopt) {
+    std::vector<detail::weight_slot> slots;
+    const auto collect = [&slots](const parameter_name& path, auto& tensor) {
+        detail::weight_slot s(path.text(), shape_of(tensor));
+        if (!s.empty()) slots.push_back(std::move(s));
+    };
+    visit_parameters(collect, layer);
+    visit_state(collect, layer);
+    bound_weights result;
+    const expert_bindings& chosen = detail::choose_layout(c, prefix, where, slots, l, named, result);
+    const detail::weight_reader reader(c, prefix, l.fixed, chosen.tensors);
+    visit_parameters(reader, layer);
+    visit_state(reader, layer);
+    return result;
+}
+
+}  // namespace io
+
+MOE_END
