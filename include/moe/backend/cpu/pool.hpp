@@ -80,7 +80,7 @@ inline void pin_thread([[maybe_unused]] std::thread& thread, [[maybe_unused]] in
     cpu_set_t mine, one;
     if (sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) == 0) return;
     index_t left = place % CPU_COUNT(&mine);
-    int processor = 0;
+    std::size_t processor = 0;
     while (!CPU_ISSET(processor, &mine) || left-- > 0) ++processor;
     CPU_ZERO(&one);
     CPU_SET(processor, &one);
