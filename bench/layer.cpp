@@ -1,4 +1,5 @@
 // The whole layer, forward: router, experts, combine. Names read layer/forward/f32/B/T:512/threads:2/uniform.
+// layer/stages times the parts of a call with one token.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Formats of the weights: support/formats.hpp. Shapes: support/shapes.hpp. Loads: support/loads.hpp. Counters: support/measure.hpp. Weights are cold: a layer whose
@@ -36,6 +37,49 @@ void forward(benchmark::State& state, const std::string& name, const bench::laye
     });
 }
 
+// What the layer does, stage by stage; counters are medians in microseconds.
+void stages(benchmark::State& state, const bench::layer_shape& shape, index_t threads) {
+    using K = moe::kernels_of<moe::cpu>;
+    auto& layers = bench::layer_copies<bench::f32>::get(shape, false);
+    const auto inputs = bench::inputs_of<float>(shape, bench::load::uniform, 1);
+    moe::cpu cpu{{.threads = threads}};
+    moe::arena memory;
+    moe::matrix<float> y(1, shape.features);
+    const char* const names[] = {"route_us", "plan_us", "gate_up_us", "down_us", "combine_us"};
+    std::vector<double> times[std::size(names)];
+    for (int run = 0; run < 5 * bench::options().runs + 1; ++run) {
+        const auto& layer = layers[std::size_t(run) % layers.size()];
+        const auto& bank = layer.experts();
+        const moe::batch<float> in = inputs[std::size_t(run) / layers.size() % inputs.size()].batch();
+        std::vector<double> at{bench::seconds_now()};
+        memory.reset();
+        const moe::routing<float> s = layer.route(cpu, in, memory);
+        at.push_back(bench::seconds_now());
+        const moe::plan_view plan =
+            K::build_plan(cpu, 1, shape.experts, s.routes.offset, s.routes.expert, memory);
+        at.push_back(bench::seconds_now());
+        const auto h = memory.take<float>(plan.rows(), shape.hidden), rows = memory.take<float>(plan.rows(), shape.features);
+        K::grouped_gated_activation(cpu, {plan.offset, plan.token}, in.x, bank.gate, bank.up, {}, {}, bank.activation, h,
+                                    {}, {});
+        at.push_back(bench::seconds_now());
+        K::grouped_linear(cpu, {plan.offset, {}}, moe::input_view<float>(h), bank.down, {}, rows);
+        at.push_back(bench::seconds_now());
+        K::weighted_sum(cpu, plan, moe::input_view<float>(rows), s.routes.weight, y.view(), false);
+        at.push_back(bench::seconds_now());
+        for (std::size_t i = 0; i < std::size(names) && run > 0; ++i) times[i].push_back(1e6 * (at[i + 1] - at[i]));
+        const moe::matrix<float> whole = layer(cpu, in);
+        if (!(bench::error_of<float, float>(y.view(), whole.view()) <= 1e-6)) {
+            return bench::fail(state, "the stages do not make the layer");
+        }
+    }
+    double sum = 0;
+    for (std::size_t i = 0; i < std::size(names); ++i) {
+        state.counters[names[i]] = bench::median(times[i]);
+        sum += bench::median(times[i]);
+    }
+    for (auto _ : state) state.SetIterationTime(sum / 1e6);
+}
+
 template <class Format>
 void add_forward(const bench::layer_shape& shape, index_t tokens, bench::load kind) {
     for (const index_t threads : bench::options().threads) {
@@ -62,4 +106,10 @@ void add_all() {
 void bench::register_benchmarks() {
     add_all<f32>();
     add_all<bf16>();
+    for (const layer_shape& shape : shapes()) {
+        for (const index_t threads : options().threads) {
+            add(run_name("layer/stages", f32::name, shape, 1, threads, "uniform"),
+                [=](benchmark::State& state) { stages(state, shape, threads); });
+        }
+    }
 }

@@ -47,3 +47,5 @@ foreach(architecture ${architectures})
     endforeach()
   endforeach()
 endforeach()
+
+include("${CMAKE_CURRENT_LIST_DIR}/steps.cmake")
