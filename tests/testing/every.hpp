@@ -38,3 +38,8 @@ Part learned(Part part) {
         part);
     return part;
 }
+
+inline auto small_router() {
+    return moe::router{moe::linear_gate<double>{{.features = 3, .experts = 3, .seed = 5}}, moe::softmax{},
+                       moe::top_k{.k = 2}, moe::renormalize{}};
+}

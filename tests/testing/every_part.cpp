@@ -42,7 +42,8 @@ std::string lists() {
     const std::filesystem::path folder = std::filesystem::path(MOE_TEST_SOURCE_DIR) / "tests" / "testing";
     std::string all;
     for (const char* name :
-         {"score_steps.cpp", "selectors.cpp", "route_steps.cpp", "parts.cpp", "layers.cpp", "losses.cpp"}) {
+         {"score_steps.cpp", "selectors.cpp", "route_steps.cpp", "routers.cpp", "parts.cpp", "banks.cpp", "layers.cpp",
+          "losses.cpp"}) {
         all += read(folder / name);
     }
     return all;

@@ -18,6 +18,7 @@ TEST_CASE("the functions of a row of scores keep the laws") {
     CHECK(laws(moe::softmax{}) == no_violations);
     CHECK(laws<float>(moe::softmax{}) == no_violations);
     CHECK(laws(moe::l2_normalize{}) == no_violations);
+    CHECK(laws(moe::l2_normalize{.epsilon = 0.5}) == no_violations);
     CHECK(laws(moe::rms_normalize<double>{{}}) == no_violations);
     CHECK(laws(learned(moe::rms_normalize<double>{{.columns = 5}})) == no_violations);
     CHECK(laws(moe::standardize{}) == no_violations);
@@ -49,6 +50,7 @@ TEST_CASE("mixing over tokens keeps the laws") {
 
 TEST_CASE("key steps keep the laws") {
     CHECK(laws(moe::group_limit{.groups = 2, .keep = 1, .best = 2}, {.experts = 6}) == no_violations);
+    CHECK(laws(moe::group_limit{.groups = 3, .keep = 2, .best = 1, .fill = 0}, {.experts = 6}) == no_violations);
     CHECK(laws(moe::keys_only{moe::softmax{}}) == no_violations);
     CHECK(laws(moe::keys_only{moe::gumbel_noise{}}) == no_violations);
     CHECK(laws(moe::keys_only{moe::expert_mask{flags({{1, 0, 1, 1, 1}})}}) == no_violations);

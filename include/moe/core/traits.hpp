@@ -23,8 +23,9 @@ struct part_traits {
     bool excludes = false;           // finite input may become -inf, which excludes an expert
     bool surrogate_gradient = false;  // backward is not the derivative of forward (straight-through, other estimators)
 
-    bool non_negative = false;  // finite input gives values or weights of at least 0
-    bool sums_to_one = false;   // finite input gives a token with a live route values or weights that sum to 1
+    bool non_negative = false;    // finite input gives values or weights of at least 0
+    bool sums_to_one = false;     // finite input gives a token with a live route values or weights that sum to 1
+    bool keeps_excluded = false;  // a score or key of -inf stays -inf
 };
 
 namespace detail {
@@ -50,6 +51,7 @@ constexpr part_traits static_traits() {
     }
     if constexpr (requires { std::bool_constant<Part::non_negative>{}; }) t.non_negative = Part::non_negative;
     if constexpr (requires { std::bool_constant<Part::sums_to_one>{}; }) t.sums_to_one = Part::sums_to_one;
+    if constexpr (requires { std::bool_constant<Part::keeps_excluded>{}; }) t.keeps_excluded = Part::keeps_excluded;
     return t;
 }
 
@@ -64,7 +66,7 @@ constexpr part_traits traits_of(const Part& part) {
         return detail::static_traits<Part>();
 }
 
-// Of parts that run one after the other: exceptions add up, promises are those of the last.
+// Of parts that run one after the other: exceptions add up, promises on values are those of the last.
 constexpr part_traits operator|(const part_traits& a, const part_traits& b) {
     return {.causal = a.causal && b.causal,
             .batch_coupled = a.batch_coupled || b.batch_coupled,
@@ -75,7 +77,8 @@ constexpr part_traits operator|(const part_traits& a, const part_traits& b) {
             .excludes = a.excludes || b.excludes,
             .surrogate_gradient = a.surrogate_gradient || b.surrogate_gradient,
             .non_negative = b.non_negative,
-            .sums_to_one = b.sums_to_one};
+            .sums_to_one = b.sums_to_one,
+            .keeps_excluded = a.keeps_excluded && b.keeps_excluded};
 }
 
 MOE_END

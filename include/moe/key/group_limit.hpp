@@ -33,7 +33,11 @@ struct group_limit {
     double fill = -std::numeric_limits<double>::infinity();
 
     // Experts of one group stand or fall together.
-    part_traits traits() const { return {.expert_equivariant = groups == 1, .excludes = excluded(fill) && keep < groups}; }
+    part_traits traits() const {
+        return {.expert_equivariant = groups == 1,
+                .excludes = excluded(fill) && keep < groups,
+                .keeps_excluded = true};
+    }
 
     template <class T>
     void check(const batch<T>&, index_t columns, index_t) const {

@@ -20,6 +20,7 @@ struct selection_bias {
     using role = key_step;
     static constexpr const char* name = "selection_bias";
     static constexpr bool expert_equivariant = false;
+    static constexpr bool keeps_excluded = true;
     static constexpr bool any_memory = true;
 
     buffer<float> bias;  // [E]

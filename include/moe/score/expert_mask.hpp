@@ -25,6 +25,7 @@ struct expert_mask {
     static constexpr const char* name = "expert_mask";
     static constexpr bool expert_equivariant = false;
     static constexpr bool excludes = true;
+    static constexpr bool keeps_excluded = true;
 
     matrix<std::uint8_t> allowed;  // [L,E] 0 = forbidden; one row holds for all tokens
 

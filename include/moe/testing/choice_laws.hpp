@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "moe/route/capacity_rules.hpp"
 #include "moe/testing/common_laws.hpp"
 
 MOE_BEGIN
@@ -157,15 +158,16 @@ inline law drops_only(const subject& p) {
             }};
 }
 
-// Route steps with an outright capacity, one scope for all: no expert takes more, none stays below while it drops, and
-// where the priority is the score, nothing dropped outweighs what was kept.
+// Route steps with a capacity, one scope for all: no expert takes more, none stays below while it drops, and where the
+// priority is the score, nothing dropped outweighs what was kept.
 template <class Part>
 std::string capacity_fault(const Part& part, const sample& s, const outcome& o) {
-    using options = std::remove_cvref_t<decltype(part.options)>;
-    if (!part.options.count || part.options.scope != decltype(options::scope)::batch) return "";
+    const capacity_options& by = part.options;
+    if (by.scope != capacity_scope::batch) return "";
     index_t live = 0;
     for (index_t t = 0; t < s.tokens; ++t) live += s.live(t) ? 1 : 0;
-    const index_t room = std::min(*part.options.count, live);
+    const index_t room = expert_capacity({by.factor, by.count, by.round, by.least, by.multiple, by.per_choice}, live,
+                                         std::int64_t{live} * s.slots, s.experts);
     for (index_t e = 0; e < s.experts; ++e) {
         const std::string name = "expert " + std::to_string(e);
         const index_t taken = index_t(std::count(o.expert.begin(), o.expert.end(), e));
@@ -184,7 +186,7 @@ std::string capacity_fault(const Part& part, const sample& s, const outcome& o) 
         const bool dropped = lost != -std::numeric_limits<double>::infinity();
         if (dropped && taken < room)
             return name + " has room for " + std::to_string(room - taken) + " and drops a route";
-        const bool by_score = part.options.priority == decltype(options::priority)::score;
+        const bool by_score = by.priority == capacity_priority::score;
         if (by_score && dropped && lost > least) {
             return name + " drops a weight of " + number_text(lost) + " and keeps one of " + number_text(least);
         }

@@ -86,6 +86,14 @@ inline law taped(const subject& p) {
             }};
 }
 
+// What the selector chose, given back as the batch's replay, leads to the same routes and weights.
+inline law replayable(const subject& p) {
+    return {"replay", [&p](const sample& s) {
+                return prefixed("the recorded choice, given back, led elsewhere",
+                                any_difference(p(s), p(s, {0, 0xCD, false, true})));
+            }};
+}
+
 inline law seedless(const subject& p) {
     law l{"seed", [&p](const sample& s) {
               sample other = s;
@@ -100,10 +108,23 @@ inline law seedless(const subject& p) {
     return l;
 }
 
+// Masked tokens count for nothing: a loss is the same without them.
+inline std::string counted_masked(const subject& p, const sample& s, const outcome& clean) {
+    const bool drawn = p.traits.stochastic && s.training;  // by the number of a token
+    if (p.token_rows || drawn || !s.sequence.empty() || !is_moderate(s)) return "";
+    std::vector<index_t> live;
+    for (index_t t = 0; t < s.tokens; ++t) {
+        if (s.live(t)) live.push_back(t);
+    }
+    return prefixed("without the masked tokens", any_difference(clean, p(s.with_tokens(live)), p.tolerance));
+}
+
 inline law masked(const subject& p) {
     return {"mask", [&p](const sample& s) -> std::string {
                 if (s.mask.empty()) return "";
                 const outcome clean = p(s);
+                const std::string counted = counted_masked(p, s, clean);
+                if (!counted.empty()) return counted;
                 for (index_t t = 0; t < s.tokens; ++t) {
                     if (s.live(t) || !clean.ok()) continue;
                     if (clean.routed() && !clean.ids(t).empty()) return "masked " + token_text(t) + " has a route";

@@ -45,8 +45,10 @@ std::vector<law> laws_of(Role, const subject& p) {
     if (p.chooses) laws.push_back(monotone(p));
     laws.push_back(seedless(p));
     laws.push_back(taped(p));
+    if (std::is_same_v<Role, router_part>) laws.push_back(replayable(p));
     laws.push_back(finite(p));
     if (p.makes_keys) laws.push_back(excludes(p));
+    if (tables && p.traits.keeps_excluded) laws.push_back(keeps_excluded(p));
     if (p.traits.non_negative) laws.push_back(sign(p));
     if (p.traits.sums_to_one) laws.push_back(sum(p));
     if (p.linear) laws.push_back(linear(p));

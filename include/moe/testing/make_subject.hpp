@@ -164,8 +164,7 @@ subject make_subject(const Part& given, Others&... others) {
         p.backend_kind.push_back(first);
     }
     if constexpr (std::is_same_v<role, route_step> && requires {
-                      given.options.count;
-                      given.options.priority;
+                      capacity_options{given.options};
                   }) {
         p.capacity = [part](const sample& s, const outcome& o) { return capacity_fault(*part, s, o); };
     }

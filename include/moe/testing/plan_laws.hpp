@@ -6,9 +6,11 @@
 //
 // conservation   every live slot has exactly one row, with its token, among the rows of its expert, and no row is more
 // stability      an expert's rows stand in slot order, a token's rows in ascending order
+// record         the choice recorded from a plan builds a plan with the same rows
 #pragma once
 
 #include "moe/backend/kernels.hpp"
+#include "moe/plan/replay.hpp"
 #include "moe/testing/generators.hpp"
 #include "moe/testing/search.hpp"
 
@@ -72,6 +74,19 @@ inline std::string leaking_plan(const plan_view& p, std::span<const index_t> off
     return live == p.rows() ? "" : "the plan has rows without a route";
 }
 
+template <class B>
+std::string lost_in_record(B& b, const plan_view& p, arena& memory) {
+    const recorded_choice choice(p);
+    if (choice.tokens() != p.tokens) return "the record has another number of tokens";
+    const plan_view again =
+        kernels_of<B>::build_plan(b, p.tokens, p.experts(), choice.offset(), choice.expert(), memory);
+    for (index_t e = 0; e < p.experts(); ++e) {
+        if (again.begin(e) != p.begin(e)) return "expert " + std::to_string(e) + " begins at another row";
+    }
+    const bool same = std::equal(p.token.begin(), p.token.end(), again.token.begin(), again.token.end());
+    return same ? "" : "a row has another token";
+}
+
 }  // namespace detail
 
 inline report plan_laws(const plan_view& plan, std::span<const index_t> offset, std::span<const index_t> expert) {
@@ -94,7 +109,11 @@ report plan_laws(B& b, std::uint64_t seed = 1) {
         memory.poison(0xCD);
         std::vector<index_t> offset;
         for (index_t t = 0; t <= s.tokens; ++t) offset.push_back(t * s.slots);
-        return fault(kernels_of<B>::build_plan(b, s.tokens, s.experts, offset, s.expert, memory), offset, s.expert);
+        const plan_view p = kernels_of<B>::build_plan(b, s.tokens, s.experts, offset, s.expert, memory);
+        if constexpr (requires { fault(p, memory); })
+            return fault(p, memory);
+        else
+            return fault(p, offset, s.expert);
     };
     const std::vector<law> laws{
         {"conservation", [built](const sample& s) { return built(s, detail::leaking_plan); }},
@@ -102,6 +121,9 @@ report plan_laws(B& b, std::uint64_t seed = 1) {
              return built(s, [](const plan_view& p, const auto& offset, const auto& expert) {
                  return detail::leaking_plan(p, offset, expert).empty() ? detail::unstable_plan(p) : "";
              });
+         }},
+        {"record", [built, &b](const sample& s) {
+             return built(s, [&b](const plan_view& p, arena& memory) { return detail::lost_in_record(b, p, memory); });
          }}};
     return search("the backend's plan", laws, samples_of({.experts = 5, .slots = 3}, seed), {"", ""});
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "moe/core/tape.hpp"
+#include "moe/plan/replay.hpp"
 #include "moe/testing/run_step.hpp"
 
 MOE_BEGIN
@@ -19,10 +20,28 @@ index_t outputs_of(const Part& part) {
         return part.features();
 }
 
+// Logits and scores side by side: losses read them, and backward adds what they pull to what comes from the weights.
 template <class T>
-void clear_flow(stage<T>& g) {
-    std::fill(g.d_logits.data(), g.d_logits.data() + g.d_logits.size(), T(0));
-    std::fill(g.d_scores.data(), g.d_scores.data() + g.d_scores.size(), T(0));
+table flow_of(const routing<T>& s) {
+    table flow(s.tokens(), 2 * s.scores.cols);
+    for (index_t t = 0; t < flow.rows; ++t) {
+        for (index_t e = 0; e < s.scores.cols; ++e) {
+            flow(t, e) = static_cast<double>(s.logits(t, e));
+            flow(t, s.scores.cols + e) = static_cast<double>(s.scores(t, e));
+        }
+    }
+    return flow;
+}
+template <class T>
+void pull_at_flow(stage<T>& g, const table& flow) {
+    const index_t columns = flow.cols / 2;
+    for (index_t t = 0; t < flow.rows; ++t) {
+        for (index_t c = 0; c < flow.cols; ++c) {
+            const bool excluded = flow(t, c) < 0 && std::isinf(flow(t, c));
+            const T pull = excluded ? T(0) : static_cast<T>(upstream(std::size_t(t * flow.cols + c)));
+            (c < columns ? g.d_logits : g.d_scores)(t, c % columns) = pull;
+        }
+    }
 }
 
 template <class B, class Part, class T>
@@ -30,13 +49,19 @@ void run_part(router_part, B& b, const Part& part, stage<T>& g, outcome& o, deri
     part.check(g.in);
     using record_type = typename Part::template record<B>;
     record_type record{};
+    recorded_choice choice;
+    if (g.replayed) {
+        choice = recorded_choice(part.route(b, g.in, g.memory, &record).selected);
+        choice.replay_in(g.in);
+    }
     const bool taped = d != nullptr || g.s.recording;
     const routing<T> s = part.route(b, g.in, g.memory, taped ? &record : nullptr);
     take_routes<T>(o, s.routes.offset, s.routes.expert, s.routes.weight, s.experts);
     o.most_routes = s.routes.slots();
+    o.flow = flow_of(s);
     if (d == nullptr) return;
     g.open_adjoint(s.scores.cols, s.routes.expert.size());
-    clear_flow(g);
+    pull_at_flow(g, o.flow);
     for (std::size_t i = 0; i < g.d_weight.size(); ++i) g.d_weight[i] = static_cast<T>(upstream(i));
     auto gradient = part.make_gradient();
     part.backward(b, record, g.d, gradient);

@@ -58,9 +58,10 @@ struct stage {
     matrix<T> d_x, d_logits, d_scores;
     std::vector<T> d_weight;
     adjoint<T> d;
+    bool replayed;
 
     stage(const sample& given, const call& c)
-        : x(typed<T>(given.x)), scores(typed<T>(given.scores)), side(typed<T>(given.side)) {
+        : x(typed<T>(given.x)), scores(typed<T>(given.scores)), side(typed<T>(given.side)), replayed(c.replayed) {
         in.x = x.cols() != 0 ? x.view() : scores.view();
         in.features = in.x;
         in.mask = given.mask;

@@ -21,6 +21,7 @@ struct outcome {
     std::vector<index_t> offset;  // [T+1] routes, of parts that make them
     std::vector<index_t> expert;
     std::vector<double> weight;
+    table flow;                    // [T,2 columns] logits and scores of routers, which losses pull at
     index_t experts = 0;           // ids lie below
     std::int64_t most_routes = 0;  // width * T or max_routes
 
@@ -46,6 +47,7 @@ struct call {
     std::size_t backend = 0;      // 0: the reference
     unsigned char poison = 0xCD;  // what free memory is filled with
     bool recording = false;       // as in training
+    bool replayed = false;        // a second time, with what the selector chose given back; routers alone
 };
 
 struct named_values {
@@ -70,7 +72,7 @@ struct subject {
     bool clears_masked = false;                   // masked tokens get zeros
     std::function<outcome(const sample&, const call&, derivatives*)> run;
     std::function<std::vector<named_values>()> parameters;
-    std::function<std::string(const sample&, const outcome&)> capacity = {};  // of route steps with options.count
+    std::function<std::string(const sample&, const outcome&)> capacity = {};  // of route steps with a capacity
 
     outcome operator()(const sample& s, call c = {}) const { return run(s, c, nullptr); }
 };
@@ -80,10 +82,12 @@ inline double upstream(std::size_t i) { return 1.0 + static_cast<double>(i % 3) 
 // The scalar whose derivatives are checked.
 inline double objective(const outcome& o) {
     double sum = 0.0;
-    for (std::size_t i = 0; i < o.out.values.size(); ++i) {
-        // What is excluded stays so: it has no part in a derivative.
-        const bool excluded = o.out.values[i] < 0 && std::isinf(o.out.values[i]);
-        if (!excluded) sum += upstream(i) * o.out.values[i];
+    for (const table* t : {&o.out, &o.flow}) {
+        for (std::size_t i = 0; i < t->values.size(); ++i) {
+            // What is excluded stays so: it has no part in a derivative.
+            const bool excluded = t->values[i] < 0 && std::isinf(t->values[i]);
+            if (!excluded) sum += upstream(i) * t->values[i];
+        }
     }
     for (std::size_t i = 0; i < o.weight.size(); ++i) sum += upstream(i) * o.weight[i];
     return sum;

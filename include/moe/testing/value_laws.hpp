@@ -60,6 +60,20 @@ inline law excludes(const subject& p) {
     return l;
 }
 
+// By promise, for any bits: what came in as -inf goes out as -inf.
+inline law keeps_excluded(const subject& p) {
+    return {"exclusion", [&p](const sample& s) -> std::string {
+                const outcome o = p(s);
+                constexpr double none = -std::numeric_limits<double>::infinity();
+                for (std::size_t i = 0; i < o.out.values.size() && o.ok(); ++i) {
+                    if (s.scores.values[i] != none || o.out.values[i] == none) continue;
+                    return token_text(index_t(i) / o.out.cols) + " got " + number_text(o.out.values[i]) +
+                           " for -inf, declared keeps_excluded";
+                }
+                return "";
+            }};
+}
+
 // What a route step promises holds for positive weights.
 inline bool is_promised(const subject& p, const sample& s) {
     return (!p.drops_only && !p.keeps_choice) ||
