@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What takes too long for every change:   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS]
+# What takes too long for every change:
+#   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS] [mutation]
 #   fuzz SECONDS  every fuzz target with libFuzzer, that long each (needs clang++)
 #   bench         all benchmarks in full
 #   nvcc          every header a CUDA translation unit may include, compiled by nvcc; a layer for moe::cuda, linked, and
@@ -8,6 +9,7 @@
 #                 unless the variables of dependencies.cmake are given (-DMOE_XSIMD_URL=... -DMOE_XSIMD_COMMIT=...)
 #   scalars       all tests, the papers' among them, with float and double on every backend
 #   soak SECONDS  training with changing shapes, that long; memory must not grow
+#   mutation      all planted faults against the law suite (needs bash and perl); tests/mutation/run.sh
 cmake_minimum_required(VERSION 3.22...3.31)
 
 # Newer releases than the pinned ones: xsimd 14.3.0, Catch2 3.7.1.
@@ -27,7 +29,8 @@ foreach(i RANGE ${last})
   endif()
 endforeach()
 if(NOT words)
-  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS]")
+  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] "
+    "[soak SECONDS] [mutation]")
 endif()
 cmake_host_system_information(RESULT jobs QUERY NUMBER_OF_LOGICAL_CORES)
 
@@ -117,6 +120,11 @@ function(long_soak seconds)
   run("memory grows, or a weight is lost" "${work}/soak/tests/soak/soak_layer" ${seconds})
 endfunction()
 
+function(long_mutation)
+  run("a mutant survives that tests/mutation/survivors.txt does not explain" ${CMAKE_COMMAND} -E env JOBS=${jobs}
+    "${source}/tests/mutation/run.sh")
+endfunction()
+
 while(words)
   list(POP_FRONT words word)
   if(word STREQUAL "fuzz")
@@ -125,9 +133,9 @@ while(words)
   elseif(word STREQUAL "soak")
     list(POP_FRONT words seconds)
     long_soak("${seconds}")
-  elseif(word MATCHES "^(bench|nvcc|newest|scalars)$")
+  elseif(word MATCHES "^(bench|mutation|nvcc|newest|scalars)$")
     cmake_language(CALL long_${word})
   else()
-    message(FATAL_ERROR "'${word}' is none of fuzz, bench, nvcc, newest, scalars, soak")
+    message(FATAL_ERROR "'${word}' is none of fuzz, bench, mutation, nvcc, newest, scalars, soak")
   endif()
 endwhile()

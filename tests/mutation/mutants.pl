@@ -1,124 +1,86 @@
 #!/usr/bin/env perl
 # SPDX-License-Identifier: Apache-2.0
-# mutants.pl plant INCLUDE WORK NAME FILE...   makes WORK/mutant-N with a changed copy of the headers for every mutant
-# mutants.pl make INCLUDE COUNT HEADER=LAWS... prints COUNT mechanical mutants of these headers, evenly spread
-# mutants.pl judge SURVIVORS TABLE             fails if other mutants survived than those in SURVIVORS
-#
-# A mutant is a block of lines, blocks are separated by empty lines; `old` must stand exactly once in the file:
-#   name  what is wrong
-#   file  moe/core/order.hpp
-#   laws  selectors route_steps        files of tests/testing, tried in this order
-#   old   text
-#   new   text                         further lines of old and new follow as they stand, indented
+# mutants.pl plant INCLUDE WORK NAME LIST FILE...
+#     WORK/include: the headers with all mutants whose name matches and, unless LIST is empty, stands in the file LIST;
+#     without those in WORK/dropped. WORK/list: number and name of each
+# mutants.pl drop WORK LOG...          adds to WORK/dropped what the compiler's messages in LOG.log name
+# mutants.pl judge SURVIVORS TABLE     counts; fails if others survived than those in SURVIVORS, or more than 5 %
 use strict;
 use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use mutants;
 
-sub slurp { my ($p) = @_; open my $f, '<', $p or die "$p: $!\n"; local $/; return scalar <$f>; }
-sub spill { my ($p, $t) = @_; open my $f, '>', $p or die "$p: $!\n"; print $f $t; close $f; }
+my %wanted_of = (plant => \&plant, drop => \&drop, judge => \&judge);
+my $mode = shift // '';
+my $run = $wanted_of{$mode} or die "usage: mutants.pl plant|drop|judge ...\n";
+$run->(@ARGV);
 
-sub blocks {
-    my @all;
-    for my $path (@_) {
-        for my $block (split /\n\s*\n/, slurp($path)) {
-            my (%m, $last);
-            for my $line (split /\n/, $block) {
-                next if $line =~ /^#/ || $line !~ /\S/;
-                if ($line =~ /^    / && defined $last) { $m{$last} .= "\n$line"; next; }
-                $line =~ /^(name|file|laws|old|new)(?:\s\s?(.*))?$/ or die "$path: cannot read '$line'\n";
-                my ($key, $text) = ($1, $2 // '');
-                $text =~ s/^\s+// unless $key eq 'old' || $key eq 'new';
-                $m{$key} = $text;
-                $last = $key;
-            }
-            next unless %m;
-            s/^\s+// for grep { defined } @m{qw(old new)};
-            defined $m{$_} or die "$path: a mutant without '$_'\n" for qw(name file laws old new);
-            push @all, \%m;
-        }
+sub lines { my ($p) = @_; return map { s/\s+$//r } grep { !/^#/ && /\S/ } split /\n/, mutants::slurp($p); }
+
+sub plant {
+    my ($include, $work, $name, $list, @files) = @_;
+    my @all = mutants::blocks(@files);
+    @all = grep { $_->{name} =~ /$name/ } @all;
+    if ($list ne '') {
+        my %named = map { $_ => 1 } lines($list);
+        @all = grep { delete $named{$_->{name}} } @all;
+        die "$list: there is no mutant called '$_'\n" for sort keys %named;
     }
-    return @all;
+    @all or die "no mutant matches\n";
+    mutants::spill("$work/list", join '', map { "$_->{number} $_->{name}\n" } @all);
+    my %dropped = map { $_ => 1 } lines("$work/dropped");
+    my %of_file;
+    push @{$of_file{$_->{file}}}, $_ for @all;
+    system('rm', '-rf', "$work/include") == 0 or die "rm failed\n";
+    system('cp', '-r', $include, "$work/include") == 0 or die "cp failed\n";
+    for my $file (sort keys %of_file) {
+        my $text = mutants::slurp("$include/$file");
+        mutants::locate($text, @{$of_file{$file}});
+        my @planted = grep { !$dropped{$_->{number}} } @{$of_file{$file}};
+        mutants::spill("$work/include/$file", mutants::planted($text, $file, 0, length $text, @planted));
+    }
 }
 
-my $mode = shift // '';
-if ($mode eq 'plant') {
-    my ($include, $work, $wanted, @files) = @ARGV;
-    my $n = 0;
-    for my $m (blocks(@files)) {
-        next unless $m->{name} =~ /$wanted/;
-        my $folder = sprintf '%s/mutant-%04d', $work, $n++;
-        mkdir $folder or die "$folder: $!\n";
-        my $text = slurp("$include/$m->{file}");
-        my $found = () = $text =~ /\Q$m->{old}\E/g;
-        $found == 1 or die "$m->{name}: '$m->{old}' stands $found times in $m->{file}\n";
-        $text =~ s/\Q$m->{old}\E/$m->{new}/;
-        system('cp', '-r', $include, "$folder/include") == 0 or die "cp failed\n";
-        spill("$folder/include/$m->{file}", $text);
-        spill("$folder/name", $m->{name});
-        spill("$folder/laws", $m->{laws});
-    }
-} elsif ($mode eq 'make') {
-    my ($include, $count, @targets) = @ARGV;
-    my @swaps = (
-        ['<=', '<'], [' < ', ' <= '], ['>=', '>'], [' > ', ' >= '], ['==', '!='], ['!=', '=='], ['&&', '||'], ['||', '&&'],
-        [' + 1', ' + 2'], [' - 1', ''], [' + ', ' - '], [' - ', ' + '], [' * ', ' / '], [' / ', ' * '], ['+=', '-='],
-        ['T(0)', 'T(1)'], ['T(1)', 'T(0)'], ['true', 'false'], ['false', 'true'], ['++', '--'], ['begin(', 'end('],
-    );
-    my @made;
-    for my $target (@targets) {
-        my ($file, $laws) = split /=/, $target;
-        my $text = slurp("$include/$file");
-        my $number = 0;
-        for my $line (split /\n/, $text) {
-            ++$number;
-            next if $line =~ m{^\s*(//|#|template|static_assert|using|struct|class|private|public|throw)} || $line =~ /throw_|static constexpr|"/;
-            (my $code = $line) =~ s{\s*//.*$}{};
-            my @changed;
-            for my $swap (@swaps) {
-                my ($from, $to) = @$swap;
-                my $at = index $code, $from;
-                next if $at < 0;
-                next if $from eq ' < ' && $code =~ /template/;
-                my $new = $code;
-                substr($new, $at, length $from) = $to;
-                push @changed, ["'$from' becomes '$to'", $new];
-            }
-            # A call or an assignment on a line of its own is dropped.
-            push @changed, ['dropped', ''] if $code =~ /^\s+[\w.:\[\]()>*&<-]+(\s*[-+*\/]?=\s|\().*;$/ && $code !~ /^\s+(return|const|auto|for|if|else)\b/;
-            # The first two plain arguments of a call change places.
-            if ($code =~ /^(.*\w\()(\w+), (\w+)([,)].*)$/ && $2 ne $3) { push @changed, ["arguments $2 and $3 swapped", "$1$3, $2$4"]; }
-            for my $c (@changed) {
-                my ($what, $new) = @$c;
-                # The line must be unique to be found again.
-                my $times = () = $text =~ /\Q$line\E/g;
-                next if $times != 1;
-                push @made, "name  $file:$number $what\nfile  $file\nlaws  $laws\nold  $line\nnew  $new\n";
-            }
+sub drop {
+    my ($work, @logs) = @_;
+    my (%dropped, $other);
+    for my $log (@logs) {
+        for (split /\n/, mutants::slurp("$log.log")) {
+            if (/^mutant-(\d+):.*error:/) { $dropped{$1} = 1; }
+            elsif (/error:/) { $other //= "$log: $_"; }
         }
     }
-    $count = @made if $count > @made;
-    print "# ", scalar(@made), " possible, $count taken\n\n";
-    print $made[int($_ * @made / $count)], "\n" for 0 .. $count - 1;
-} elsif ($mode eq 'judge') {
-    my ($survivors, $table) = @ARGV;
-    my (%reason, %count);
-    for (split /\n/, slurp($survivors)) {
-        next if /^#/ || !/\S/;
-        my ($name, $why) = split /\s+=\s+/, $_, 2;
-        defined $why or die "$survivors: no reason in '$_'\n";
+    my %before = map { $_ => 1 } lines("$work/dropped");
+    my @new = grep { !$before{$_} } sort { $a <=> $b } keys %dropped;
+    @new or die 'the copy does not compile: ', $other // "see $logs[0].log", "\n";
+    mutants::spill("$work/dropped", join '', map { "$_\n" } sort { $a <=> $b } keys %before, @new);
+}
+
+# A reason begins with `equivalent:` where no input can tell the mutant, with `unseen:` where the suite does not.
+sub judge {
+    my ($survivors, $table) = @_;
+    my (%reason, %count, %law);
+    for (lines($survivors)) {
+        my ($name, $why) = split / \| /, $_, 2;
+        defined $why && $why =~ /^(?:equivalent|unseen): ./ or die "$survivors: no reason in '$_'\n";
         $reason{$name} = $why;
     }
     my $bad = 0;
-    for (split /\n/, slurp($table)) {
-        /^(killed|survived|does not compile)\s+(.*)$/ or die "cannot read '$_'\n";
-        my ($verdict, $name) = ($1, $2);
-        $name =~ s/ by \w+: .*$//;
-        if ($verdict eq 'survived' && exists $reason{$name}) { $verdict = 'equivalent'; print "expected: $name ($reason{$name})\n"; }
-        elsif ($verdict eq 'survived') { ++$bad; }
+    for (split /\n/, mutants::slurp($table)) {
+        /^(killed|survived|does not compile)\s+(.*?)(?: \| ([^|]*) \| .*)?(?: \| no test comes by)?$/
+            or die "cannot read '$_'\n";
+        my ($verdict, $name, $by) = ($1, $2, $3);
+        if ($verdict eq 'survived' && !exists $reason{$name}) { ++$bad; print "no reason to survive: $name\n"; }
+        elsif ($verdict eq 'survived' && $reason{$name} =~ /^equivalent/) { $verdict = 'equivalent'; }
         elsif ($verdict eq 'killed' && exists $reason{$name}) { ++$bad; print "no longer survives: $name\n"; }
         ++$count{$verdict};
+        my %once = map { $_ => 1 } split /, /, $by // '';
+        ++$law{$_} for keys %once;
     }
-    print join(', ', map { "$count{$_} $_" } sort keys %count), "\n";
-    exit($bad ? 1 : 0);
-} else {
-    die "usage: mutants.pl plant|make|judge ...\n";
+    print "by ", join(', ', map { "$_ $law{$_}" } sort { $law{$b} <=> $law{$a} || $a cmp $b } keys %law), "\n";
+    my ($killed, $survived) = map { $count{$_} // 0 } qw(killed survived);
+    my $share = $killed + $survived ? 100 * $killed / ($killed + $survived) : 0;
+    print join(', ', map { "$count{$_} $_" } sort keys %count), sprintf("; %.1f %% of those that matter\n", $share);
+    exit($bad || $share < 95 ? 1 : 0);
 }
