@@ -14,21 +14,29 @@ MOE_BEGIN
 
 namespace detail {
 
+// Rows that go through a panel together: their inputs stay in cache, and their addresses in the processor's address
+// translation, beside the slice they are multiplied with.
+inline constexpr index_t rows_together = 48;
+
 // acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
 template <class P>
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
                     typename P::scalar* acc, const typename P::weight* next) {
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
     if (lines == 0) std::fill_n(acc, std::ptrdiff_t(rows) * P::width, typename P::scalar(0));
-    for (index_t k = 0; k < lines; k += fold) {
-        const index_t here = std::min(fold, lines - k);
-        const index_t after = std::min(fold, lines - k - here);
-        const typename P::weight* b = panel + k * line;
-        const typename P::weight* ahead = after > 0 ? b + here * line : next;
-        const index_t ahead_lines = after > 0 ? after : std::min(fold, lines);
-        const std::size_t bytes = std::size_t(ahead_lines) * std::size_t(line) * sizeof(typename P::weight);
-        multiply_slice<P>(a, rows, k, b, here, acc, k > 0, {ahead, ahead == nullptr ? 0 : bytes});
-    }
+    for_tiles(rows, rows_together, [&](index_t first, index_t count, index_t block, index_t blocks) {
+        for (index_t k = 0; k < lines; k += fold) {
+            const index_t here = std::min(fold, lines - k);
+            const index_t after = std::min(fold, lines - k - here);
+            const typename P::weight* b = panel + k * line;
+            const typename P::weight* then = block + 1 < blocks ? panel : next;
+            const typename P::weight* ahead = after > 0 ? b + here * line : then;
+            const index_t ahead_lines = after > 0 ? after : std::min(fold, lines);
+            const std::size_t bytes = std::size_t(ahead_lines) * std::size_t(line) * sizeof(typename P::weight);
+            multiply_slice<P>(a + first, count, k, b, here, acc + std::ptrdiff_t(first) * P::width, k > 0,
+                              {ahead, ahead == nullptr ? 0 : bytes});
+        }
+    });
 }
 
 // acc += bias of columns [column, column + columns)
