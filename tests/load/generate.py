@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSeq2SeqLM
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "golden"))
@@ -45,6 +45,10 @@ def doge(module, x, extra):
 
 def with_ids(module, x, extra):
     return module(x, extra["token_id"].reshape(1, -1))
+
+
+def ernie_vl(module, x, extra):
+    return module(x, extra["label"].reshape(1, -1))
 
 
 def granite_with_shared(module, x, extra):
@@ -110,6 +114,14 @@ CASES = [
                         intermediate_size=6, num_local_experts=4, num_experts_per_tok=2, pad_token_id=0), "JetMoeMoE"),
     Case("ernie4_5_moe", dict(BASE, moe_num_experts=4, moe_k=2, moe_num_shared_experts=2, moe_layer_start_index=1,
                               moe_layer_end_index=1), "Ernie4_5_MoeSparseMoeBlock", 1),
+    Case("ernie4_5_vl_moe",
+         dict(text_config=dict(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+                               head_dim=8, vocab_size=8, max_position_embeddings=16, intermediate_size=6, pad_token_id=0,
+                               rope_parameters=dict(rope_theta=1e4, rope_type="default", mrope_section=[1, 1, 2]),
+                               moe_intermediate_size=[6, 5], moe_num_experts=4, moe_k=2, moe_num_shared_experts=2,
+                               mlp_layer_types=["dense", "sparse"]),
+              vision_config=dict(depth=1, hidden_size=8, intermediate_size=8, num_heads=2, patch_size=2)),
+         "Ernie4_5_VLMoeMoeBlock", 1, ernie_vl, keep=".mlp.", auto=AutoModelForImageTextToText),
     Case("hunyuan_v1_moe", dict(COUNTED, moe_topk=2), "HunYuanMoEV1Moe"),
     Case("minimax_m2", LOCAL, "MiniMaxM2SparseMoeBlock"),
     Case("longcat_flash", dict({k: v for k, v in BASE.items() if k not in ("num_key_value_heads", "intermediate_size",
@@ -173,7 +185,7 @@ def make(case, seed, folder):
         save_file(weights, to / "model.safetensors")
     rng = np.random.Generator(np.random.PCG64([seed, 1]))
     x = torch.from_numpy(rng.integers(-63, 64, size=(1, TOKENS, 8)) / 64)
-    extra = {"token_id": torch.from_numpy(rng.integers(0, 8, size=TOKENS))}
+    extra = {"token_id": torch.from_numpy(rng.integers(0, 8, size=TOKENS)), "label": torch.tensor([0, 1, 1, 0, 1])}
     modules = [m for m in model.modules() if type(m).__name__ == case.cls]
     module = modules[case.place].to(torch.float64).eval()
     torch.set_default_dtype(torch.float64)

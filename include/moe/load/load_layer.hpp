@@ -34,14 +34,14 @@ struct loaded_layer {
 
 template <auto Preset>
 auto load(const checkpoint_model& model, index_t layer, const load_options& o = {}, loaded_layer* about = nullptr) {
-    using options = typename detail::preset_traits<decltype(Preset)>::options;
-    const auto found = detail::find_architecture<options>(model, layer);
+    using values_type = typename detail::preset_traits<decltype(Preset)>::options;
+    const auto found = detail::find_architecture<values_type>(model, layer);
     if (!found) {
         throw io_error(moe::detail::wanted_got(model.where(layer), "a layer of the architectures " +
-                                          detail::model_types_of<options>(), "model_type '" + model.model_type() + "'"));
+                                          detail::model_types_of<values_type>(), "model_type '" + model.model_type() + "'"));
     }
     const layer_source source{model.weights(), model.prefix_of(*found, layer, o.prefix)};
-    options values = found->options(model.config(layer), source);
+    values_type values = found->options(model.config(layer), source);
     values.seed = no_draw;
     auto result = Preset(values);
     bound_weights bound = bind_weights(source.weights, source.prefix, found->bindings(values), result,
@@ -61,8 +61,8 @@ any_layer<T> load_layer_of(const checkpoint_model& model, index_t layer, const l
                            loaded_layer* about = nullptr) {
     std::optional<any_layer<T>> result;
     const auto attempt = [&]<auto Preset>(std::integral_constant<decltype(Preset), Preset>) {
-        using options = typename detail::preset_traits<decltype(Preset)>::options;
-        if (!result && detail::find_architecture<options>(model, layer)) {
+        using values_type = typename detail::preset_traits<decltype(Preset)>::options;
+        if (!result && detail::find_architecture<values_type>(model, layer)) {
             result.emplace(load<Preset>(model, layer, o, about));
         }
     };
@@ -85,6 +85,36 @@ any_layer<T> load_layer(const checkpoint_model& model, index_t layer, const load
 template <class T = float>
 any_layer<T> load_layer(const std::string& folder, index_t layer, const load_options& o = {}) {
     return load_layer<T>(checkpoint_model(folder), layer, o);
+}
+
+// A layer with experts.
+struct listed_layer {
+    index_t layer = 0;
+    std::string prefix;
+    const char* preset = nullptr;
+    const char* composition = nullptr;
+};
+
+// The layers of a model that the loader knows, in order; of a model it does not know, none.
+inline std::vector<listed_layer> list_layers(const checkpoint_model& model) {
+    std::vector<listed_layer> all;
+    const auto add = [&]<class Options>(const architecture<Options>& a) {
+        for (const auto& [n, prefix] : model.layers_with(a.prefixes, a.gate)) {
+            if (a.applies == nullptr || a.applies(model.config(n))) all.push_back({n, prefix, a.preset, a.composition});
+        }
+    };
+    detail::all_presets<float>::apply([&]<auto... Presets>() {
+        const auto of_preset = [&]<class Options>(std::type_identity<Options> which) {
+            for (const auto& a : architectures(which)) {
+                for (const char* type : a.model_types) {
+                    if (model.model_type() == type) add(a);
+                }
+            }
+        };
+        (of_preset(std::type_identity<typename detail::preset_traits<decltype(Presets)>::options>{}), ...);
+    });
+    std::stable_sort(all.begin(), all.end(), [](const listed_layer& a, const listed_layer& b) { return a.layer < b.layer; });
+    return all;
 }
 
 }  // namespace io
