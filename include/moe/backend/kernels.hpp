@@ -56,7 +56,8 @@ struct reference_tag {};
 // backend's own matter, so ask before a format is put to work.
 template <class B, class T, class W>
 constexpr const char* product_name() {
-    if constexpr (requires { kernels_of<B>::template product_name<T, W>(); }) return kernels_of<B>::template product_name<T, W>();
+    using K = kernels_of<B>;
+    if constexpr (requires { K::template product_name<T, W>(); }) return K::template product_name<T, W>();
     else return "a backend that does not say";
 }
 

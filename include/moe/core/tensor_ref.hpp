@@ -140,7 +140,9 @@ public:
             detail::change(*static_cast<Tensor*>(object),
                            [in](Tensor& t) { detail::set_tensor(t, static_cast<const T*>(in)); });
         };
-        changed_ = [](void* object) { detail::change(*static_cast<Tensor*>(object), [](Tensor& t) { elements_changed(t); }); };
+        changed_ = [](void* object) {
+            detail::change(*static_cast<Tensor*>(object), [](Tensor& t) { elements_changed(t); });
+        };
     }
 
     scalar_type type() const { return type_; }

@@ -6,9 +6,9 @@
 //     ffn_bank<float, gated<silu>, bf16_with_masters>    bfloat16 for the products, floats beside them that are trained
 //
 // A storage names the container of weights for a scalar, `template <class T> using weights`, and whether it is trained.
-// With bfloat16 every weight and every input of a product is rounded to nearest (a relative error of at most 2^-8 each),
-// sums and everything between the products stay in float. Gradients of inputs use the rounded weights, gradients of
-// weights belong to the masters: the roundings count as identities (straight-through).
+// With bfloat16 every weight and every input of a product is rounded to nearest (a relative error of at most 2^-8
+// each), sums and everything between the products stay in float. Gradients of inputs use the rounded weights,
+// gradients of weights belong to the masters: the roundings count as identities (straight-through).
 #pragma once
 
 #include "moe/core/mastered.hpp"

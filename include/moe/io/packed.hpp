@@ -6,12 +6,12 @@
 //
 // Opening costs no copy: pages come from the disk when they are first touched, programs share them, and writing to a
 // weight copies its page for this process alone, never into the file. Panels have the same layout on every instruction
-// set. For decoding at full speed `copy_to(moe::cpu{}, model)` takes the weights into memory with large pages. Where the
-// system maps no files they are read. Masters (bf16_with_masters) are saved as plain floats and packed when loaded.
+// set. For decoding at full speed `copy_to(moe::cpu{}, model)` takes the weights into memory with large pages. Where
+// the system maps no files they are read. Masters (bf16_with_masters) are saved as floats and packed when loaded.
 //
-//     8 bytes    "moepack\n"     4 bytes   format version, 1     4 bytes   number of tensors     8 bytes   end of header
+//     8 bytes    "moepack\n"   4 bytes  format version, 1   4 bytes  number of tensors   8 bytes  end of header
 //     a tensor   4 bytes length of its name, the name, 1 byte scalar (as in save.hpp), 1 byte inputs side by side in
-//                panels (0: row-major), 1 byte rank, 4 bytes for each dimension, 8 bytes place, 8 bytes length of its bytes
+//                panels (0: row-major), 1 byte rank, 4 bytes for each dimension, 8 bytes place, 8 bytes size
 //     8 bytes    FNV-1a of the header before it; the contents follow, each at a multiple of 65536
 //
 // errors        io_error as load, before anything is set. Contents have no checksum: that would read them all
@@ -128,7 +128,9 @@ std::vector<std::uint64_t> packed_places(const packed_source& source, const std:
     const std::span<const unsigned char> all = source.bytes();
     file_reader start(all, path);
     const auto magic = start.take(8, "header");
-    if (!std::equal(magic.begin(), magic.end(), packed_magic)) start.fail("header", "a file of save_packed", "another file");
+    if (!std::equal(magic.begin(), magic.end(), packed_magic)) {
+        start.fail("header", "a file of save_packed", "another file");
+    }
     const auto version = start.number<std::uint32_t>("format version");
     if (version != 1) start.fail("format version", "1", std::to_string(version));
     const auto count = start.number<std::uint32_t>("number of tensors");
@@ -148,11 +150,13 @@ std::vector<std::uint64_t> packed_places(const packed_source& source, const std:
         describe(wanted, text, tensor);
         const auto found = reader.take(std::min(wanted.size(), reader.left()), text);
         if (!std::equal(found.begin(), found.end(), wanted.begin(), wanted.end())) {
-            reader.fail(text, "this tensor with its type, layout and shape " + ref_of(tensor).shape().text(), "another");
+            const std::string shape = ref_of(tensor).shape().text();
+            reader.fail(text, "this tensor with its type, layout and shape " + shape, "another");
         }
         const auto place = reader.number<std::uint64_t>(text);
         const auto bytes = reader.number<std::uint64_t>(text);
-        if (bytes != packed_bytes(tensor)) reader.fail(text, std::to_string(packed_bytes(tensor)) + " bytes", std::to_string(bytes));
+        const std::uint64_t expected = packed_bytes(tensor);
+        if (bytes != expected) reader.fail(text, std::to_string(expected) + " bytes", std::to_string(bytes));
         if (place % packed_alignment != 0 || place > all.size() || bytes > all.size() - place) {
             reader.fail(text, "contents in the file", "a place outside of it");
         }
@@ -192,7 +196,8 @@ void save_packed(const std::string& path, Model& model) {
         end = place + bytes;
         if constexpr (detail::inputs_together<Tensor> > 0) {
             detail::require_host(name.text(), tensor.space());
-            out.write(place, {reinterpret_cast<const unsigned char*>(tensor.span().data()), tensor.span().size_bytes()});
+            const auto* first = reinterpret_cast<const unsigned char*>(tensor.span().data());
+            out.write(place, {first, static_cast<std::size_t>(bytes)});
         } else {
             std::vector<double> values(static_cast<std::size_t>(bytes / sizeof(double) + 1));
             detail::ref_of(tensor).read(values.data());

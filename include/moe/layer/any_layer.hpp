@@ -207,9 +207,11 @@ private:
         using all = std::make_index_sequence<1 + sizeof...(P)>;
         const receiver r{
             &v,
-            [](const void* p, const parameter_name& name, any_tensor<float>* t) { hand_over<State, V>(p, name, t, all{}); },
-            [](const void* p, const parameter_name& name, any_tensor<double>* t) { hand_over<State, V>(p, name, t, all{}); },
-            [](const void* p, const parameter_name& name, any_tensor<bfloat16>* t) { hand_over<State, V>(p, name, t, all{}); }};
+            [](const void* p, const parameter_name& n, any_tensor<float>* t) { hand_over<State, V>(p, n, t, all{}); },
+            [](const void* p, const parameter_name& n, any_tensor<double>* t) { hand_over<State, V>(p, n, t, all{}); },
+            [](const void* p, const parameter_name& n, any_tensor<bfloat16>* t) {
+                hand_over<State, V>(p, n, t, all{});
+            }};
         any_gradient* list[] = {const_cast<any_gradient*>(&others)..., nullptr};
         if constexpr (State) l.held_->visit_state(v.here, r);
         else l.held_->visit(v.here, r, list, sizeof...(P));

@@ -38,8 +38,8 @@ struct bf16_common {
     static constexpr std::size_t block = 64;
 };
 
-// Weights become float in registers: a shift or a mask for as many multiply-adds as the tile has rows, so the tile is as
-// high as registers allow.
+// Weights become float in registers: a shift or a mask for as many multiply-adds as the tile has rows, so the tile is
+// as high as registers allow.
 struct widened_bf16 : bf16_common {
     struct weights {
         vector even, odd;

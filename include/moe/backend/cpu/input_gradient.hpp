@@ -50,7 +50,9 @@ void transpose_weights(const W& w, index_t group, index_t first_output, index_t 
             }
         }
         for (index_t j = 0; j < here && whole < width; ++j) {
-            for (index_t k = whole; k < inputs; ++k) to[j * width + k] = T(w(group, first_output + n + j, first_input + k));
+            for (index_t k = whole; k < inputs; ++k) {
+                to[j * width + k] = T(w(group, first_output + n + j, first_input + k));
+            }
             std::fill(to + j * width + inputs, to + (j + 1) * width, T(0));
         }
     }

@@ -1,14 +1,14 @@
 // backend/cpu: what the register tile does with a line of weights and an input, for every format of weights
 // SPDX-License-Identifier: Apache-2.0
 //
-// A product P has a `name` and names the scalar and the vector of its sums, the `weight` a panel holds, `together` of them for a column
-// in a line, the `input` that a row holds for a line, the most rows of a tile, and
+// A product P has a `name` and names the scalar and the vector of its sums, the `weight` a panel holds, `together` of
+// them for a column in a line, the `input` that a row holds for a line, the most rows of a tile, and
 //
 //     weights load(const weight*)               the next vector::size columns of a line, in `registers` registers
 //     element broadcast(const input*)           one input, for all columns
 //     vector  add(element, weights, sum)        sum + their product
-//     void    pack(const scalar*, count, input*)   where `packs`: rows as inputs, filled up with zeros to whole blocks of
-//                                               `block` bytes
+//     void    pack(const scalar*, count, input*)   where `packs`: a row as inputs, filled up with zeros to whole
+//                                               blocks of `block` bytes
 //
 // product_of<T, W> is the product of rows of T with weights W; a format that has none runs on the reference's loops.
 #pragma once
@@ -20,8 +20,8 @@ MOE_BEGIN
 
 namespace detail {
 
-// Rows of a tile for weights that are used as they lie in memory. Compilers for ARM keep the elements of a of all rows in
-// registers, so a sixth row would not fit.
+// Rows of a tile for weights that are used as they lie in memory. Compilers for ARM keep the elements of a of all rows
+// in registers, so a sixth row would not fit.
 #if defined(__aarch64__)
 inline constexpr index_t tile_rows = 5;
 #else
@@ -48,7 +48,8 @@ struct plain_product {
     static constexpr index_t registers = 1;
     static constexpr index_t tile_rows = detail::tile_rows;
     static constexpr bool packs = false;
-    static constexpr const char* name = std::is_same_v<T, float> ? "float vectors, multiply-add" : "double vectors, multiply-add";
+    static constexpr const char* name =
+        std::is_same_v<T, float> ? "float vectors, multiply-add" : "double vectors, multiply-add";
 
     MOE_INLINE static weights load(const T* p) { return vector::load_aligned(p); }
     MOE_INLINE static element broadcast(const T* x) { return vector(*x); }

@@ -3,8 +3,8 @@
 //
 //     c[i][j] = or += sum over d of a(i, d) * b[d][j]        i < rows, j < panel width, d < depth
 //
-// b has lines of one panel, 256 bytes, c rows of one panel; both aligned. What a product of a line with an input is says
-// a type P (product.hpp). Every element of c is one chain of fused multiply-adds in ascending d, whatever the number of
+// b has lines of one panel, 256 bytes, c rows of one panel; both aligned. What a product of a line with an input is,
+// says a type P (product.hpp). Every element of c is one chain of fused multiply-adds in ascending d, whatever the number of
 // rows and however columns and rows are cut into tiles: that is why results depend neither on the number of threads nor
 // on the neighbours of a row. Depth is cut by the callers, always at the same places.
 #pragma once
