@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Rows of a layer's experts under a load, one weight [E,H,D] or [E,D,H]. Two rows of the busiest expert are checked
-// against the reference backend before a verb is timed; tiny results are checked whole. Fewer than 128 tokens are left to
-// the layer: a verb alone would find its weights in the caches.
+// against the reference backend before a verb is timed; tiny results are checked whole. Fewer than 128 tokens are left
+// to the layer: a verb alone would find its weights in the caches.
 #include "moe/experts/activation.hpp"
 #include "support/check.hpp"
 #include "support/measure.hpp"
@@ -91,7 +91,8 @@ void rows_verb(benchmark::State& state, const std::string& name, const problem<T
     verb(cpu_kernels{}, cpu, p.offset, got.view());
     verb(reference_kernels{}, reference, some, wanted.view());
     const index_t first = some.front(), count = some.back() - first;
-    const double error = bench::error_of<T, T>(got.view().middle_rows(first, count), wanted.view().middle_rows(first, count));
+    const auto checked = [&](const moe::matrix<T>& m) { return m.view().middle_rows(first, count); };
+    const double error = bench::error_of<T, T>(checked(got), checked(wanted));
     if (!(error <= format<T>::tolerated)) return bench::fail(state, "differs from the reference");
     time_verb(state, name, p, products, cpu, [&] { verb(cpu_kernels{}, cpu, p.offset, got.view()); });
 }

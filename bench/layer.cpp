@@ -2,8 +2,9 @@
 // layer/stages times the parts of a call with one token.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Formats of the weights: support/formats.hpp. Shapes: support/shapes.hpp. Loads: support/loads.hpp. Counters: support/measure.hpp. Weights are cold: a layer whose
-// weights were not used for longest takes the next run. Every result is checked before it is timed.
+// Formats of the weights: support/formats.hpp. Shapes: support/shapes.hpp. Loads: support/loads.hpp. Counters:
+// support/measure.hpp. Weights are cold: a layer whose weights were not used for longest takes the next run. Every
+// result is checked before it is timed.
 #include "support/check.hpp"
 #include "support/measure.hpp"
 
@@ -58,9 +59,10 @@ void stages(benchmark::State& state, const bench::layer_shape& shape, index_t th
         const moe::plan_view plan =
             K::build_plan(cpu, 1, shape.experts, s.routes.offset, s.routes.expert, memory);
         at.push_back(bench::seconds_now());
-        const auto h = memory.take<float>(plan.rows(), shape.hidden), rows = memory.take<float>(plan.rows(), shape.features);
-        K::grouped_gated_activation(cpu, {plan.offset, plan.token}, in.x, bank.gate, bank.up, {}, {}, bank.activation, h,
-                                    {}, {});
+        const auto h = memory.take<float>(plan.rows(), shape.hidden);
+        const auto rows = memory.take<float>(plan.rows(), shape.features);
+        const moe::row_groups by_token{plan.offset, plan.token};
+        K::grouped_gated_activation(cpu, by_token, in.x, bank.gate, bank.up, {}, {}, bank.activation, h, {}, {});
         at.push_back(bench::seconds_now());
         K::grouped_linear(cpu, {plan.offset, {}}, moe::input_view<float>(h), bank.down, {}, rows);
         at.push_back(bench::seconds_now());

@@ -24,7 +24,8 @@ void report(benchmark::State& state, const char* counter, const F& rate) {
     state.counters[counter] = bench::median(rates) / 1e9;
 }
 
-// Chain i keeps i in each of its lanes, so the chains' sum tells whether the work was done. `operations` of an instruction.
+// Chain i keeps i in each of its lanes, so the chains' sum tells whether the work was done. `operations` and `lanes` are
+// those of an instruction.
 template <class T, class Chains>
 void add_chains(const std::string& name, double operations, double lanes, const Chains& chains) {
     for (const index_t threads : bench::options().threads) {
@@ -56,7 +57,7 @@ void add_reads() {
         const std::string end = "/threads:" + std::to_string(threads);
         bench::add("peak/read/dram" + end, [=](benchmark::State& state) {
             std::fill(memory().begin(), memory().end(), 1.0f);
-            if (bench::stream(memory().data(), 4096) != 4096.0f) return bench::fail(state, "the stream does not add up");
+            if (bench::stream(memory().data(), 4096) != 4096.0f) return bench::fail(state, "the sum is wrong");
             report(state, "gbytes_per_s", [&] { return bench::read_rate(memory(), threads); });
         });
         bench::add("peak/copy/dram" + end, [=](benchmark::State& state) {
@@ -68,7 +69,8 @@ void add_reads() {
             if (size == 0) continue;
             bench::add("peak/read/l" + std::to_string(level) + end, [=](benchmark::State& state) {
                 const std::span<const float> part = memory().first(std::min(size, memory().size()));
-                const int times = bench::options().tiny ? 1 : static_cast<int>(1 + (std::size_t{1} << 26) / part.size());
+                const std::size_t enough = bench::options().tiny ? 0 : std::size_t{1} << 26;
+                const int times = static_cast<int>(1 + enough / part.size());
                 report(state, "gbytes_per_s", [&] { return bench::read_rate(part, threads, times); });
             });
         }

@@ -1,4 +1,4 @@
-// A training step of the layer: forward with a tape, then backward. Names read train/step/f32/B/T:512/threads:2/uniform.
+// A training step: forward with a tape, then backward. Names read train/step/f32/B/T:512/threads:2/uniform.
 // SPDX-License-Identifier: Apache-2.0
 //
 // The gradient accumulates, as over micro-batches. Operations: three times those of the forward pass. dx of the first
@@ -31,6 +31,14 @@ struct step_memory {
     }
 };
 
+template <class Format>
+using input_of = bench::layer_input<typename Format::scalar>;
+
+template <class T, class Format>
+double error_of_dx(moe::matrix_view<T> got, const step_memory<Format>& wanted) {
+    return bench::error_of<std::remove_const_t<T>, typename Format::scalar>(got, wanted.dx.view());
+}
+
 template <class T, class U>
 bool same_gradient(const moe::panels<T>& got, const moe::panels<U>& wanted) {
     moe::matrix<T> a(got.groups() * got.outputs(), got.inputs());
@@ -44,7 +52,7 @@ bool same_gradient(const moe::panels<T>& got, const moe::panels<U>& wanted) {
 
 // Everything that a step computes, against the same layer in double.
 template <class Format>
-std::string check_all(const step_memory<Format>& got, const bench::layer_shape& shape, const bench::layer_input<typename Format::scalar>& input) {
+std::string check_all(const step_memory<Format>& got, const bench::layer_shape& shape, const input_of<Format>& input) {
     const auto layer = bench::make_layer<bench::f64>(shape);
     moe::matrix<double> x(input.x.rows(), input.x.cols());
     std::copy(input.x.span().begin(), input.x.span().end(), x.span().begin());
@@ -55,7 +63,7 @@ std::string check_all(const step_memory<Format>& got, const bench::layer_shape& 
     wanted.run(reference, layer, in);
     const auto &mine = std::get<1>(got.gradient), &bank = std::get<1>(wanted.gradient);
     const auto &my_gate = std::get<0>(std::get<0>(got.gradient)), &gate = std::get<0>(std::get<0>(wanted.gradient));
-    if (!(bench::error_of<typename Format::scalar, double>(got.dx.view(), wanted.dx.view()) <= Format::tolerated)) return "dx is wrong";
+    if (!(error_of_dx(got.dx.view(), wanted) <= Format::tolerated)) return "dx is wrong";
     if (!same_gradient(my_gate.weight, gate.weight)) return "the gradient of the router's weights is wrong";
     if (!same_gradient(mine.gate, bank.gate)) return "the gradient of the experts' gate weights is wrong";
     if (!same_gradient(mine.up, bank.up)) return "the gradient of the experts' up weights is wrong";
@@ -66,20 +74,20 @@ std::string check_all(const step_memory<Format>& got, const bench::layer_shape& 
 // dx of the first tokens alone: they do not depend on their batch.
 template <class Format>
 std::string check_some(const step_memory<Format>& got, const bench::layer_type<Format>& layer,
-                       const bench::layer_input<typename Format::scalar>& input) {
+                       const input_of<Format>& input) {
     const index_t few = std::min(input.x.rows(), index_t{2});
     moe::reference reference;
     step_memory<Format> wanted(layer, few);
     wanted.run(reference, layer, input.batch(few));
     const auto dx = got.dx.view().middle_rows(0, few);
-    return bench::error_of<typename Format::scalar, typename Format::scalar>(dx, wanted.dx.view()) <= Format::tolerated ? "" : "differs from the reference";
+    return error_of_dx(dx, wanted) <= Format::tolerated ? "" : "differs from the reference";
 }
 
 template <class Format>
 void step(benchmark::State& state, const std::string& name, const bench::layer_shape& shape, index_t tokens,
           index_t threads, bench::load kind) {
     const auto& layer = bench::layer_copies<Format>::get(shape, true)[0];
-    const std::vector<bench::layer_input<typename Format::scalar>> inputs = bench::inputs_of<typename Format::scalar>(shape, kind, tokens);
+    const std::vector<input_of<Format>> inputs = bench::inputs_of<typename Format::scalar>(shape, kind, tokens);
     moe::cpu cpu{{.threads = threads}};
     step_memory<Format> memory(layer, tokens);
     memory.run(cpu, layer, inputs[0].batch());

@@ -152,7 +152,9 @@ double peers_input(void* c, int tokens, int turn, float* x) {
     return input.touched() * s.expert_parameters() * sizeof(float);
 }
 
-void peers_forward(void* c, const float* x, int tokens, float* y) { static_cast<comparison*>(c)->forward(x, tokens, y); }
+void peers_forward(void* c, const float* x, int tokens, float* y) {
+    static_cast<comparison*>(c)->forward(x, tokens, y);
+}
 void peers_forward_by_expert(void* c, const float* x, int tokens, float* y) {
     static_cast<comparison*>(c)->forward_by_expert(x, tokens, y);
 }

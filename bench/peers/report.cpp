@@ -1,4 +1,4 @@
-// moe_report RESULTS FOLDER: the table of ratios on standard output, FOLDER/roofline-N.svg and FOLDER/sweep-N.svg for N threads
+// moe_report RESULTS FOLDER: prints the table of ratios, writes roofline-N.svg and sweep-N.svg for N threads
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstdio>

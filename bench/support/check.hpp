@@ -65,8 +65,8 @@ moe::matrix<double> oracle_layer(const Layer& layer, moe::matrix_view<const T> x
     return y;
 }
 
-// Empty, or what is wrong with the layer's output y: all of it against the oracle where sizes are tiny, its first tokens
-// against the reference backend elsewhere.
+// Empty, or what is wrong with the layer's output y: all of it against the oracle where sizes are tiny, its first
+// tokens against the reference backend elsewhere.
 template <class Format>
 std::string check_output(const layer_type<Format>& layer, const layer_shape& shape,
                          const layer_input<typename Format::scalar>& input,
@@ -79,7 +79,7 @@ std::string check_output(const layer_type<Format>& layer, const layer_shape& sha
     const index_t few = std::min(y.rows, index_t{2});
     moe::reference reference;
     const moe::matrix<T> wanted = layer(reference, input.batch(few));
-    return error_of(y.middle_rows(0, few), wanted.view()) <= Format::tolerated ? "" : "differs from the reference backend";
+    return error_of(y.middle_rows(0, few), wanted.view()) <= Format::tolerated ? "" : "differs from the reference";
 }
 
 }  // namespace bench

@@ -1,8 +1,8 @@
 // bench/support: which experts the tokens of a run use
 // SPDX-License-Identifier: Apache-2.0
 //
-//   uniform   every expert as likely as any other. A run of few tokens takes the experts that were not used for longest,
-//             so that their weights are cold
+//   uniform   every expert as likely as any other. A run of few tokens takes the experts that were not used for
+//             longest, so that their weights are cold
 //   zipf      the first choice is expert e with a probability ~ 1 / (e + 1)
 //   one_hot   all tokens use the same experts
 //   trace     what a file recorded: a line per token, the numbers of its experts

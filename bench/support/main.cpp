@@ -57,7 +57,8 @@ void read_options(int& argc, char** argv) {
 
 int main(int argc, char** argv) {
     read_options(argc, argv);
-    const bool to_file = std::any_of(argv, argv + argc, [](const char* word) { return value_of(word, "--benchmark_out"); });
+    const auto names_file = [](const char* word) { return value_of(word, "--benchmark_out") != nullptr; };
+    const bool to_file = std::any_of(argv, argv + argc, names_file);
     benchmark::AddCustomContext("processor", bench::processor_name());
     benchmark::AddCustomContext("vectors", MOE_STRING(MOE_ISA_NAME));
     benchmark::AddCustomContext("compiler", bench::compiler_name());

@@ -5,15 +5,15 @@
 //
 //   gflops, tokens_per_s        from the operations and tokens of a run
 //   pct_peak                    of the arithmetic peak of as many threads, 0 to 100
-//   pct_bandwidth               of what as many threads read from memory; the bytes of a run are those of the weights it
-//                               touched, each once
+//   pct_bandwidth               of what as many threads read from memory; the bytes of a run are those of the weights
+//                               it touched, each once
 //   peak_gflops, read_gbytes    these limits
 //   scratch_bytes               the most scratch the backend had taken at a time
 //   max_rows, mean_rows         rows of the busiest expert, and of an expert on average
 //   runs                        how many runs counted
 //
-// A run bound by memory counts only if the two reads around it differ by at most 5 %; where too few do, the benchmark is
-// reported as an error and has no figures.
+// A run bound by memory counts only if the two reads around it differ by at most 5 %; where too few do, the benchmark
+// is reported as an error and has no figures.
 #pragma once
 
 #include <cmath>
@@ -70,7 +70,8 @@ std::vector<sample> samples_of(const work& w, const F& body) {
         const bool memory_bound = bytes / mean.bytes > operations / mean.operations;
         before = after;
         if (memory_bound && !agree && !options().tiny) continue;
-        samples.push_back({seconds / together, operations / seconds / mean.operations, bytes / seconds / mean.bytes, mean});
+        samples.push_back(
+            {seconds / together, operations / seconds / mean.operations, bytes / seconds / mean.bytes, mean});
     }
     return samples;
 }
@@ -97,7 +98,8 @@ void measure(benchmark::State& state, const std::string& name, const work& w, co
     const std::vector<sample> samples = samples_of<Format>(w, body);
     if (samples.size() < std::size_t(options().runs)) {
         const std::string count = std::to_string(samples.size()) + " of " + std::to_string(options().runs);
-        return state.SkipWithError(("not a quiet machine: memory was read at a steady rate around " + count + " runs").c_str());
+        const std::string sentence = "not a quiet machine: memory was read at a steady rate around " + count + " runs";
+        return state.SkipWithError(sentence.c_str());
     }
     const double seconds = median_of(samples, [](const sample& s) { return s.seconds; });
     for (auto _ : state) state.SetIterationTime(seconds);

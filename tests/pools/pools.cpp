@@ -89,8 +89,8 @@ TEST_CASE("OpenMP's threads give the bits of our own, and its regions are not ne
 TEST_CASE("oneTBB's threads give the bits of our own, and no more than it has work at a time") {
     auto parallel_for = [](index_t n, const auto& f) { tbb::parallel_for(index_t{0}, n, f); };
     check_bits(parallel_for);
-    // A thread that waits for its own tasks may take one of another region meanwhile, so tasks may be open inside tasks:
-    // threads are counted, not tasks.
+    // A thread that waits for its own tasks may take one of another region meanwhile, so tasks may be open inside
+    // tasks: threads are counted, not tasks.
     const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, 2);
     std::mutex mutex;
     std::vector<std::thread::id> seen;

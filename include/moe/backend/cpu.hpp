@@ -1,8 +1,8 @@
 // backend/cpu: SIMD kernels on the threads of one object
 // SPDX-License-Identifier: Apache-2.0
 //
-// A moe::cpu owns its scratch and its threads, or runs on the caller's (on_pool); one thread uses it at a time. float and double run on vectors of the
-// instruction set the translation unit is compiled for, other scalars as in reference.
+// A moe::cpu owns its scratch and its threads, or runs on the caller's (on_pool); one thread uses it at a time. float and
+// double run on vectors of the instruction set the translation unit is compiled for, other scalars as in reference.
 //
 // Determinism: results have the same bits for every number of threads; a row's result depends on no other row. Sums
 // over inputs run in ascending order in chains of 128 fused multiply-adds (256 with bfloat16 weights), whose results are
@@ -27,7 +27,7 @@ MOE_BEGIN
 struct cpu_options {
     index_t threads = 1;              // the calling thread is one of them
     index_t spin_microseconds = 100;  // how long a thread that waits for the others spins before it sleeps
-    bool pin = false;                 // each thread but the caller's stays on one processor; Linux only, ignored elsewhere
+    bool pin = false;                 // each thread but the caller's stays on one processor (Linux; ignored elsewhere)
 };
 
 struct cpu_tag {};

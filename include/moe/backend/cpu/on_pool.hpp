@@ -1,14 +1,15 @@
 // backend/cpu: the threads of the caller in place of threads of one's own
 // SPDX-License-Identifier: Apache-2.0
 //
-//     auto parallel_for = [&](moe::index_t n, moe::pool_task f) { ... };   // f(i) once for every i in [0,n), then returns
+//     auto parallel_for = [&](moe::index_t n, moe::pool_task f) { ... };   // f(i) once for every i in [0,n)
 //     moe::cpu cpu{moe::on_pool{8, parallel_for}};                         // work is cut for 8 threads
 //     moe::cpu cpu{moe::on_pool{8, parallel_for, inside}};                 // bool inside()
 //
-// parallel_for may call on any of its threads, in any order, at the same time or one after the other: tasks do not wait
-// for one another, and results have the bits of a moe::cpu with threads of its own. It must not throw. Where inside()
-// is true, all work stays on the calling thread and parallel_for is not called: give it where parallel_for would block or
-// start more threads when called from one of its own tasks. Both are kept by reference and outlive the moe::cpu.
+// parallel_for may call on any of its threads, in any order, at the same time or one after the other, and returns when
+// all calls have: tasks do not wait for one another, and results have the bits of a moe::cpu with threads of its own. It
+// must not throw. Where inside() is true, all work stays on the calling thread and parallel_for is not called: give it
+// where parallel_for would block or start more threads when called from one of its own tasks. Both are kept by
+// reference and outlive the moe::cpu.
 // memory        nothing is allocated
 #pragma once
 
