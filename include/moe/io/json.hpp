@@ -31,30 +31,43 @@ inline std::string excerpt(std::string_view text) {
     return out + (text.size() > longest ? "...'" : "'");
 }
 
-// Refuses what the parser would let pass.
+// Refuses what the parser would let pass: a reader of its events, so that a document costs time in its length. (A callback
+// of the parser would not do: behind every object it looks at all members of the object around it.)
 class json_guard {
 public:
     explicit json_guard(const std::string& path) : path_(path) {}
 
-    bool operator()(int, json_value::parse_event_t event, json_value& parsed) {
-        using kind = json_value::parse_event_t;
-        if (event == kind::object_start || event == kind::array_start) open();
-        else if (event == kind::object_end || event == kind::array_end) keys_.pop_back();
-        else if (event == kind::key) add(parsed.get_ref<const std::string&>());
-        return true;
+    bool start_object(std::size_t) { return open(); }
+    bool start_array(std::size_t) { return open(); }
+    bool end_object() { return close(); }
+    bool end_array() { return close(); }
+    bool key(std::string& name) {
+        if (keys_.back().insert(name).second) return true;
+        throw io_error(wanted_got(path_ + ": JSON", "every key once in its object", excerpt(name) + " twice"));
+    }
+    bool null() { return true; }
+    bool boolean(bool) { return true; }
+    bool number_integer(json_value::number_integer_t) { return true; }
+    bool number_unsigned(json_value::number_unsigned_t) { return true; }
+    bool number_float(json_value::number_float_t, const std::string&) { return true; }
+    bool string(std::string&) { return true; }
+    bool binary(json_value::binary_t&) { return true; }
+    bool parse_error(std::size_t, const std::string&, const json_value::exception& e) {
+        throw io_error(wanted_got(path_, "JSON", excerpt(e.what())));
     }
 
 private:
-    void open() {
+    bool open() {
         if (keys_.size() == std::size_t(json_depth)) {
             throw io_error(wanted_got(path_ + ": JSON", "at most " + std::to_string(json_depth) +
                                       " arrays and objects inside one another", "more"));
         }
         keys_.emplace_back();
+        return true;
     }
-    void add(const std::string& key) {
-        if (keys_.back().insert(key).second) return;
-        throw io_error(wanted_got(path_ + ": JSON", "every key once in its object", excerpt(key) + " twice"));
+    bool close() {
+        keys_.pop_back();
+        return true;
     }
 
     const std::string& path_;
@@ -65,11 +78,9 @@ private:
 
 // `path` is only named in errors.
 inline json_value parse_json(std::string_view text, const std::string& path) {
-    try {
-        return json_value::parse(text.begin(), text.end(), detail::json_guard(path));
-    } catch (const json_value::exception& e) {
-        throw io_error(detail::wanted_got(path, "JSON", detail::excerpt(e.what())));
-    }
+    detail::json_guard guard(path);
+    json_value::sax_parse(text.begin(), text.end(), &guard);
+    return json_value::parse(text.begin(), text.end());
 }
 
 inline json_value read_json(const std::string& path) {
