@@ -82,6 +82,10 @@ public:
     void require(const char* key, const std::string& wanted) const {
         if (has(key) && text(key) != wanted) refuse(key, "'" + wanted + "'", moe::detail::excerpt(text(key)));
     }
+    // Throws if a text that is there is this one.
+    void forbid(const char* key, const std::string& unwanted) const {
+        if (has(key) && text(key) == unwanted) refuse(key, "another than '" + unwanted + "'", "that");
+    }
 
 private:
     json_value of_layer(const char* key) const {

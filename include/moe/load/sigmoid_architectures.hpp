@@ -19,7 +19,7 @@ inline std::vector<architecture<presets::deepseek_v3_options>> architectures(
     using O = presets::deepseek_v3_options;
     const auto read = [](const layer_config& c, const layer_source&) -> O {
         c.require("hidden_act", "silu");
-        c.require("scoring_func", "sigmoid");
+        c.forbid("scoring_func", "softmax");  // some write the name of the selection here
         return {.features = c.integer("hidden_size"),
                 .hidden = c.integer("moe_intermediate_size"),
                 .experts = c.integer({"n_routed_experts", "num_experts", "num_local_experts"}),
