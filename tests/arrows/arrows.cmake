@@ -4,7 +4,7 @@
 #   core <- backend <- parts (gate score key select route plan experts combine) <- layer <- presets
 #   train, metrics, transform, io, parallel, offload stand beside layer: they see parts and core
 #   load, the loader of published layers, sees io and all that a layer is made of; nothing sees it
-#   testing sees core and backend
+#   testing sees core, backend and the plan
 # Parts do not include one another. A concrete backend is seen by the headers directly below moe/ only (and by tests,
 # benches and examples, which are not looked at). One folder names each outside library.
 cmake_minimum_required(VERSION 3.22...3.31)
@@ -22,7 +22,7 @@ foreach(folder train metrics transform io parallel offload)
   set(sees_${folder} core backend ${parts})
 endforeach()
 set(sees_load core backend ${parts} layer presets io)
-set(sees_testing core backend)
+set(sees_testing core backend plan)
 set(folders core backend ${parts} layer presets train metrics transform io load parallel offload testing)
 
 set(concrete "^moe/backend/(cpu|simd|eigen|cuda)")

@@ -12,6 +12,8 @@ TEST_CASE("route steps that write weights keep the laws") {
     CHECK(laws(learned(moe::learned_weight_scale<double>{})) == no_violations);
     CHECK(laws(learned(moe::per_expert_scale<double>{5})) == no_violations);
     CHECK(laws(moe::constant_weights{}) == no_violations);
+    CHECK(laws(moe::only_if{true, moe::renormalize{}}) == no_violations);
+    CHECK(laws(moe::only_if{false, moe::renormalize{}}) == no_violations);
     CHECK(laws<float>(moe::renormalize{}) == no_violations);
     CHECK(laws<float>(moe::softmax_selected{}) == no_violations);
 }

@@ -23,21 +23,6 @@
 
 MOE_BEGIN
 
-enum class capacity_scope { batch, sequence, rows };
-enum class capacity_priority { order, last, choice_rank, token_score, score, random };
-
-struct capacity_options {
-    double factor = 1.0;                         // C = round(factor * k n / E)
-    std::optional<index_t> count = std::nullopt;  // C outright
-    rounding round = rounding::up;
-    index_t least = 0;                           // C is at least this
-    index_t multiple = 1;                        // and a multiple of this, and at most n
-    bool per_choice = false;                     // C = k round(factor * ceil(n / E))
-    capacity_scope scope = capacity_scope::batch;
-    index_t rows = 0;                            // tokens of a block, with scope rows
-    capacity_priority priority = capacity_priority::order;
-};
-
 namespace detail {
 
 inline void check_capacity(const char* part, const capacity_options& o) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "moe/route/capacity_rules.hpp"
+#include "moe/core/capacity.hpp"
 #include "moe/testing/common_laws.hpp"
 
 MOE_BEGIN
