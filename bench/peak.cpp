@@ -54,7 +54,7 @@ std::span<float> memory() {
 
 void add_reads() {
     for (const index_t threads : bench::options().threads) {
-        const std::string end = "/threads:" + std::to_string(threads);
+        const std::string end = std::string("/threads:") + std::to_string(threads);
         bench::add("peak/read/dram" + end, [=](benchmark::State& state) {
             std::fill(memory().begin(), memory().end(), 1.0f);
             if (bench::stream(memory().data(), 4096) != 4096.0f) return bench::fail(state, "the sum is wrong");
@@ -67,7 +67,7 @@ void add_reads() {
             const std::size_t shared_by = level == 3 ? 1 : std::size_t(threads);
             const std::size_t size = bench::cache_bytes(level) / 2 / sizeof(float) * shared_by;
             if (size == 0) continue;
-            bench::add("peak/read/l" + std::to_string(level) + end, [=](benchmark::State& state) {
+            bench::add(std::string("peak/read/l") + std::to_string(level) + end, [=](benchmark::State& state) {
                 const std::span<const float> part = memory().first(std::min(size, memory().size()));
                 const std::size_t enough = bench::options().tiny ? 0 : std::size_t{1} << 26;
                 const int times = static_cast<int>(1 + enough / part.size());

@@ -61,7 +61,7 @@ inline std::string compiler_name() {
 // Bytes of the cache of a level as Linux reports it, 0 where it does not.
 inline std::size_t cache_bytes(int level) {
     for (int i = 0; i < 8; ++i) {
-        const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
+        const std::string folder = std::string("/sys/devices/system/cpu/cpu0/cache/index") + std::to_string(i) + "/";
         int found = 0;
         std::size_t kibibytes = 0;
         std::string type;

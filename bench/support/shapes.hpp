@@ -43,7 +43,7 @@ inline const std::vector<index_t>& token_counts() {
 inline std::string run_name(const std::string& kind, const char* scalar, const layer_shape& shape, index_t tokens,
                             index_t threads, const char* load) {
     return kind + "/" + scalar + "/" + shape.name + "/T:" + std::to_string(tokens) +
-           "/threads:" + std::to_string(threads) + "/" + load;
+           std::string("/threads:") + std::to_string(threads) + "/" + load;
 }
 
 }  // namespace bench

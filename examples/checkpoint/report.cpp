@@ -77,7 +77,7 @@ void print_loads(const moe::load_stats& stats) {
         const double routes = count(order[i]);
         table.row({order[i], static_cast<int>(routes), moe::bar{count(order[0]) > 0 ? routes / count(order[0]) : 0.0}});
     }
-    std::fputs(("\n" + table.text()).c_str(), stdout);
+    std::printf("\n%s", table.text().c_str());
 }
 
 std::string routing_map(const moe::routing<float>& s, moe::index_t experts, const std::string& title) {

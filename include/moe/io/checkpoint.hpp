@@ -54,7 +54,7 @@ public:
         const checkpoint_tensor* found = find(name);
         if (found != nullptr) return *found;
         throw io_error(detail::wanted_got(path_, "a tensor " + detail::excerpt(name),
-                                          "none of that name among " + std::to_string(tensors_.size())));
+                                          std::string("none of that name among ") + std::to_string(tensors_.size())));
     }
 
     // All rows; rows [first_row, first_row + out.rows); all elements.

@@ -69,7 +69,7 @@ struct checkpoint_tensor {
     template <class T>
     void read(matrix_view<T> out) const {
         if (std::uint64_t(out.rows) != rows()) {
-            throw io_error(detail::wanted_got(where(), "all " + std::to_string(rows()) + " rows of shape " +
+            throw io_error(detail::wanted_got(where(), std::string("all ") + std::to_string(rows()) + " rows of shape " +
                                               detail::shape_text(shape), std::to_string(out.rows)));
         }
         read(0, out);

@@ -59,7 +59,7 @@ public:
 private:
     bool open() {
         if (keys_.size() == std::size_t(json_depth)) {
-            throw io_error(wanted_got(path_ + ": JSON", "at most " + std::to_string(json_depth) +
+            throw io_error(wanted_got(path_ + ": JSON", std::string("at most ") + std::to_string(json_depth) +
                                       " arrays and objects inside one another", "more"));
         }
         keys_.emplace_back();

@@ -64,7 +64,7 @@ public:
         const auto offset = choice_.offset();
         for (std::size_t t = 0; k != ragged && t + 1 < offset.size(); ++t) {
             const index_t slots = offset[t + 1] - offset[t];
-            require(slots <= k, "at most this many slots of token " + std::to_string(t), k, slots);
+            require(slots <= k, std::string("at most this many slots of token ") + std::to_string(t), k, slots);
         }
         choice_.replay_in(in);
     }
@@ -97,7 +97,7 @@ public:
         detail::file_reader whole(bytes, path);
         constexpr std::size_t least = sizeof magic + 6 * 4 + 8;
         if (bytes.size() < least) {
-            whole.fail("size", "at least " + std::to_string(least) + " bytes", std::to_string(bytes.size()));
+            whole.fail("size", std::string("at least ") + std::to_string(least) + " bytes", std::to_string(bytes.size()));
         }
         if (std::memcmp(bytes.data(), magic, sizeof magic) != 0) {
             whole.fail("first bytes", "a routing record", "another file");
@@ -168,7 +168,7 @@ private:
         if (k_ != ragged) require_sum(std::int64_t{k_} * tokens);
         const auto counts = take(file, k_ == ragged ? tokens : 0, 4, "slots of each token");
         if (std::size_t(slots) > file.left()) {
-            file.fail("slots", "at most " + std::to_string(file.left()), std::to_string(slots));
+            file.fail("slots", std::string("at most ") + std::to_string(file.left()), std::to_string(slots));
         }
         std::vector<index_t> offset(std::size_t(tokens) + 1);
         std::int64_t end = 0;
@@ -193,7 +193,7 @@ private:
             std::memcpy(&id, bytes.data() + s * width, width);
             if (id == empty) continue;
             if (id >= std::uint32_t(experts_)) {
-                file.fail("expert of slot " + std::to_string(s), "below " + std::to_string(experts_),
+                file.fail(std::string("expert of slot ") + std::to_string(s), std::string("below ") + std::to_string(experts_),
                           std::to_string(id));
             }
             expert[s] = static_cast<index_t>(id);
@@ -210,7 +210,7 @@ private:
             std::sort(live, last);
             const auto twice = std::adjacent_find(live, last);
             if (twice == last) continue;
-            file.fail("experts of token " + std::to_string(t), "each once", std::to_string(*twice) + " twice");
+            file.fail(std::string("experts of token ") + std::to_string(t), "each once", std::to_string(*twice) + " twice");
         }
     }
 

@@ -51,7 +51,7 @@ private:
         throw io_error(wanted_got(*path_ + ": " + what, wanted, got));
     }
     [[noreturn]] void fail_tensor(const std::string& name, const std::string& wanted, const std::string& got) const {
-        fail("tensor " + excerpt(name), wanted, got);
+        fail(std::string("tensor ") + excerpt(name), wanted, got);
     }
 
     std::string_view header_text(std::span<const unsigned char> file) const {
@@ -59,7 +59,7 @@ private:
         std::uint64_t length;
         std::memcpy(&length, file.data(), sizeof length);
         const std::uint64_t most = std::min<std::uint64_t>(safetensors_header_limit, file.size() - 8);
-        if (length > most) fail("header length", "at most " + std::to_string(most), std::to_string(length));
+        if (length > most) fail("header length", std::string("at most ") + std::to_string(most), std::to_string(length));
         const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, static_cast<std::size_t>(length));
         if (text.empty() || text.front() != '{') fail("header", "an object that begins with '{'", "another text");
         return text;
@@ -68,7 +68,7 @@ private:
     void read_metadata(const json_value& entry) {
         if (!entry.is_object()) fail("__metadata__", "an object", entry.type_name());
         for (const auto& [key, value] : entry.items()) {
-            if (!value.is_string()) fail("__metadata__ " + excerpt(key), "a text", value.type_name());
+            if (!value.is_string()) fail(std::string("__metadata__ ") + excerpt(key), "a text", value.type_name());
             metadata[key] = value.get<std::string>();
         }
     }
@@ -102,7 +102,7 @@ private:
         const auto offsets = numbers(name, member(name, entry, "data_offsets"), "data_offsets");
         if (offsets.size() != 2) fail_tensor(name, "data_offsets: 2 numbers", std::to_string(offsets.size()));
         if (offsets[0] > offsets[1] || offsets[1] > data_.size()) {
-            fail_tensor(name, "data_offsets: in order and at most " + std::to_string(data_.size()),
+            fail_tensor(name, std::string("data_offsets: in order and at most ") + std::to_string(data_.size()),
                         shape_text(offsets));
         }
         const std::uint64_t size = offsets[1] - offsets[0];
@@ -136,7 +136,7 @@ private:
         std::size_t end = 0;
         for (const stored_tensor& t : tensors) {
             if (begin(t) != end) {
-                fail_tensor(t.name, "data that begins at " + std::to_string(end) + ", where the tensor before it ends",
+                fail_tensor(t.name, std::string("data that begins at ") + std::to_string(end) + ", where the tensor before it ends",
                             std::to_string(begin(t)));
             }
             end += t.bytes.size();
@@ -177,7 +177,7 @@ public:
         const stored_tensor* found = find(name);
         if (found != nullptr) return *found;
         throw io_error(detail::wanted_got(path_, "a tensor " + detail::excerpt(name),
-                                          "none of that name among " + std::to_string(tensors().size())));
+                                          std::string("none of that name among ") + std::to_string(tensors().size())));
     }
 
 private:

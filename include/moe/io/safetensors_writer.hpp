@@ -181,7 +181,7 @@ private:
     [[noreturn]] void refuse_value(std::string_view name, const place& to, std::uint64_t element) const {
         element += to.rows * detail::columns_of(to.tensor.shape);
         throw io_error(detail::wanted_got(where(name), "values that " + std::string(name_of(to.tensor.type)) + " holds",
-                                          "another in element " + std::to_string(element)));
+                                          std::string("another in element ") + std::to_string(element)));
     }
 
     std::string path_;

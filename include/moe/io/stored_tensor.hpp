@@ -40,12 +40,12 @@ inline std::uint64_t rows_of(const stored_shape& shape) {
 inline void require_rows(const std::string& where, const stored_shape& shape, std::uint64_t first, index_t count,
                          index_t cols) {
     if (count < 0 || cols < 0 || std::uint64_t(cols) != columns_of(shape)) {
-        throw io_error(wanted_got(where, "rows of " + std::to_string(columns_of(shape)) + " columns for shape " +
+        throw io_error(wanted_got(where, std::string("rows of ") + std::to_string(columns_of(shape)) + " columns for shape " +
                                              shape_text(shape), std::to_string(cols) + " columns"));
     }
     const std::uint64_t rows = rows_of(shape);
     if (first <= rows && std::uint64_t(count) <= rows - first) return;
-    throw io_error(wanted_got(where, "rows below " + std::to_string(rows) + " for shape " + shape_text(shape),
+    throw io_error(wanted_got(where, std::string("rows below ") + std::to_string(rows) + " for shape " + shape_text(shape),
                               std::to_string(count) + " rows from " + std::to_string(first) + " on"));
 }
 
@@ -62,7 +62,7 @@ matrix_view<T> view_as(const std::string& where, const stored_shape& shape, std:
     const std::uint64_t rows = rows_of(shape);
     const bool fits = cols == 0 ? out.empty() : out.size() / cols == rows && out.size() % cols == 0;
     if (!fits) {
-        throw io_error(wanted_got(where, "all elements of shape " + shape_text(shape), std::to_string(out.size())));
+        throw io_error(wanted_got(where, std::string("all elements of shape ") + shape_text(shape), std::to_string(out.size())));
     }
     if (out.empty()) return {out.data(), 0, checked_index(cols, "columns")};
     return {out.data(), checked_index(rows, "rows"), checked_index(cols, "columns")};
@@ -100,7 +100,7 @@ struct stored_tensor {
     template <class T>
     void read(matrix_view<T> out) const {
         if (std::uint64_t(out.rows) != rows()) {
-            throw io_error(detail::wanted_got(where(), "all " + std::to_string(rows()) + " rows of shape " +
+            throw io_error(detail::wanted_got(where(), std::string("all ") + std::to_string(rows()) + " rows of shape " +
                                               detail::shape_text(shape), std::to_string(out.rows)));
         }
         read(0, out);
@@ -117,7 +117,7 @@ private:
     template <class T>
     [[noreturn]] void refuse_value(std::uint64_t element) const {
         throw io_error(detail::wanted_got(where(), "values that " + detail::element_name<T>() + " holds",
-                                          "another in element " + std::to_string(element)));
+                                          std::string("another in element ") + std::to_string(element)));
     }
 };
 

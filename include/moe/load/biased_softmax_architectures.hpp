@@ -95,7 +95,7 @@ inline std::vector<architecture<presets::longcat_flash_options>> architectures(
                                   detail::gated_experts("mlp.experts.", {}, "experts.0"), {"mlp."}, {}, {}};
                  // transformers gives identity experts weights as well when it saves.
                  for (index_t e = o.experts; e < o.experts + o.identity_experts; ++e) {
-                     const std::string at = "mlp.experts." + std::to_string(e);
+                     const std::string at = std::string("mlp.experts.") + std::to_string(e);
                      l.ignored.push_back(at + ".gate_proj.weight");
                      l.ignored.push_back(at + ".up_proj.weight");
                  }

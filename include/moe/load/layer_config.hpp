@@ -92,7 +92,7 @@ private:
         if (!json_.contains(key)) return nullptr;
         const json_value& v = json_[key];
         if (!v.is_array()) return v;
-        if (std::size_t(layer_) >= v.size()) refuse(key, "a value for layer " + std::to_string(layer_), "a shorter list");
+        if (std::size_t(layer_) >= v.size()) refuse(key, std::string("a value for layer ") + std::to_string(layer_), "a shorter list");
         return v[std::size_t(layer_)];
     }
     [[noreturn]] void refuse(const std::string& key, const std::string& wanted, const std::string& got) const {
