@@ -47,7 +47,7 @@ void add_outer_products(gradient_scratch<T>& s, const T* a, index_t rows, index_
         const column_elements<T> elements{a + k, gradient_columns};
         T* out = dw + std::ptrdiff_t(k) * width;
         const std::size_t bytes = std::size_t(count) * width * sizeof(T);
-        const read_ahead ahead({out + count * width, bytes}, 0, 1, rows);
+        const read_ahead ahead = read_ahead_shares({out + count * width, bytes}, 1, rows).next();
         if (columns == width) {
             multiply_rows<plain_product<T>>(count, elements, s.dc, rows, out, true, ahead);
             return;
