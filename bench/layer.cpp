@@ -1,5 +1,5 @@
 // The whole layer, forward: router, experts, combine. Names read layer/forward/f32/B/T:512/threads:2/uniform.
-// layer/stages times the parts of a call with one token.
+// layer/stages times the parts of a call, with one token and with 512.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Formats of the weights: support/formats.hpp. Shapes: support/shapes.hpp. Loads: support/loads.hpp. Counters:
@@ -39,16 +39,17 @@ void forward(benchmark::State& state, const std::string& name, const bench::laye
 }
 
 // What the layer does, stage by stage; counters are medians in microseconds.
-void stages(benchmark::State& state, const bench::layer_shape& shape, index_t threads) {
+void stages(benchmark::State& state, const bench::layer_shape& shape, index_t tokens, index_t threads) {
     using K = moe::kernels_of<moe::cpu>;
     auto& layers = bench::layer_copies<bench::f32>::get(shape, false);
-    const auto inputs = bench::inputs_of<float>(shape, bench::load::uniform, 1);
+    const auto inputs = bench::inputs_of<float>(shape, bench::load::uniform, tokens);
     moe::cpu cpu{{.threads = threads}};
     moe::arena memory;
-    moe::matrix<float> y(1, shape.features);
+    moe::matrix<float> y(tokens, shape.features);
     const char* const names[] = {"route_us", "plan_us", "gate_up_us", "down_us", "combine_us"};
     std::vector<double> times[std::size(names)];
-    for (int run = 0; run < 5 * bench::options().runs + 1; ++run) {
+    const int runs = (tokens == 1 ? 5 : 1) * bench::options().runs + 1;
+    for (int run = 0; run < runs; ++run) {
         const auto& layer = layers[std::size_t(run) % layers.size()];
         const auto& bank = layer.experts();
         const moe::batch<float> in = inputs[std::size_t(run) / layers.size() % inputs.size()].batch();
@@ -57,7 +58,7 @@ void stages(benchmark::State& state, const bench::layer_shape& shape, index_t th
         const moe::routing<float> s = layer.route(cpu, in, memory);
         at.push_back(bench::seconds_now());
         const moe::plan_view plan =
-            K::build_plan(cpu, 1, shape.experts, s.routes.offset, s.routes.expert, memory);
+            K::build_plan(cpu, tokens, shape.experts, s.routes.offset, s.routes.expert, memory);
         at.push_back(bench::seconds_now());
         const auto h = memory.take<float>(plan.rows(), shape.hidden);
         const auto rows = memory.take<float>(plan.rows(), shape.features);
@@ -109,9 +110,11 @@ void bench::register_benchmarks() {
     add_all<f32>();
     add_all<bf16>();
     for (const layer_shape& shape : shapes()) {
-        for (const index_t threads : options().threads) {
-            add(run_name("layer/stages", f32::name, shape, 1, threads, "uniform"),
-                [=](benchmark::State& state) { stages(state, shape, threads); });
+        for (const index_t tokens : {1, 512}) {
+            for (const index_t threads : options().threads) {
+                add(run_name("layer/stages", f32::name, shape, tokens, threads, "uniform"),
+                    [=](benchmark::State& state) { stages(state, shape, tokens, threads); });
+            }
         }
     }
 }
