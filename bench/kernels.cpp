@@ -3,7 +3,8 @@
 //
 // Rows of a layer's experts under a load, one weight [E,H,D] or [E,D,H]. Two rows of the busiest expert are checked
 // against the reference backend before a verb is timed; tiny results are checked whole. Fewer than 128 tokens are left
-// to the layer: a verb alone would find its weights in the caches.
+// to the layer: a verb alone would find its weights in the caches. kernels/region is a parallel region with nothing in
+// it: what a layer pays for each of its stages.
 #include "moe/experts/activation.hpp"
 #include "support/check.hpp"
 #include "support/measure.hpp"
@@ -161,9 +162,33 @@ void grouped_weight_gradient(benchmark::State& state, const std::string& name, c
     time_verb(state, name, p, 1, cpu, call);
 }
 
+void region(benchmark::State& state, index_t threads) {
+    constexpr int regions = 1000;
+    moe::cpu cpu{{.threads = threads}};
+    std::vector<index_t> calls(static_cast<std::size_t>(threads) * 16);
+    std::vector<double> times;
+    const int runs = 3 * bench::options().runs;
+    for (int run = 0; run < runs; ++run) {
+        times.push_back(bench::seconds_of([&] {
+            for (int i = 0; i < regions; ++i) {
+                cpu.parallel(threads, 1e9, [&](index_t, index_t, index_t worker) { ++calls[std::size_t(worker) * 16]; });
+            }
+        }) / regions);
+    }
+    index_t total = 0;
+    for (const index_t count : calls) total += count;
+    if (total != runs * regions * threads) return bench::fail(state, "an item was lost");
+    for (auto _ : state) state.SetIterationTime(bench::median(times));
+    state.counters["region_us"] = 1e6 * bench::median(times);
+}
+
 }  // namespace
 
 void bench::register_benchmarks() {
+    for (const index_t threads : options().threads) {
+        add(std::string("kernels/region/threads:") + std::to_string(threads),
+            [=](benchmark::State& state) { region(state, threads); });
+    }
     using verb = void (*)(benchmark::State&, const std::string&, const case_of&);
     const std::pair<const char*, verb> verbs[] = {{"grouped_gated_activation", &grouped_gated_activation<float>},
                                                   {"grouped_linear", &grouped_linear<float>},
