@@ -46,3 +46,4 @@
 #include "moe/presets/qwen3_next.hpp"
 #include "moe/presets/solar_open.hpp"
 #include "moe/presets/switch_transformers.hpp"
+#include "moe/presets/switch_transformers_pass.hpp"

@@ -12,6 +12,10 @@ from typing import Any, Callable
 import numpy as np
 import torch
 
+from draws import SparsemixerDraws
+
+TIE = 1e-4  # the least gap between two numbers that decide a selection
+
 
 def taken(output, logits=0, weight=1, expert=2):
     return {"logits": output[logits], "expert": output[expert], "weight": output[weight]}
@@ -42,10 +46,16 @@ class Layer:
     extra_outputs: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)  # integer tensors that only the reader needs
     release: int = 5  # of transformers; 4 where 5 does not compute what was published
+    training: bool = False
+    file: str | None = None  # where the architecture is not the package of the class
 
     @property
     def tokens(self):
         return self.batch[0] * self.batch[1]
+
+    @property
+    def architecture(self):
+        return self.file or self.cls.split(".")[0]
 
     def config(self, find):
         config = find(self.settings[0])(**self.settings[1])
@@ -62,6 +72,10 @@ class Loss:
     options: dict
     seed: int = 1
     release: int = 5
+
+    @property
+    def architecture(self):
+        return self.cls.split(".")[0]
 
 
 # Bindings: (canonical name, path of the parameter, view of the parameter in canonical layout).
@@ -117,7 +131,7 @@ def limit_groups(keys, groups, keep, best, fill):
     by_group = keys.reshape(len(keys), groups, -1)
     score = np.sort(by_group, 2)[:, :, -best:].sum(2)
     ranked = -np.sort(-score, 1)
-    if keep < groups and np.min(ranked[:, keep - 1] - ranked[:, keep]) < 1e-4:
+    if keep < groups and np.min(ranked[:, keep - 1] - ranked[:, keep]) < TIE:
         raise ValueError("near-tie between groups, choose another seed")
     kept = score >= ranked[:, keep - 1 : keep]
     return np.where(kept[:, :, None], by_group, fill).reshape(keys.shape)
@@ -251,12 +265,19 @@ def plain_experts(up, down):
     return [whole("w_up", f"experts.{up}"), whole("w_down", f"experts.{down}")]
 
 
-def dbrx():
+def dbrx(experts=6, features=9):
     def split(p):
-        return p.reshape(6, -1, 9)
+        return p.reshape(experts, -1, features)
 
     return [("w_gate", "experts.mlp.w1", split), ("w_up", "experts.mlp.v1", split),
             ("w_down", "experts.mlp.w2", lambda p: split(p).transpose(1, 2))]
+
+
+def longcat(experts=4, hidden=5):
+    """The class has weights for the identity experts too, which it does not use."""
+    return [("w_gate", "experts.gate_up_proj", lambda p: p[:experts, :hidden]),
+            ("w_up", "experts.gate_up_proj", lambda p: p[:experts, hidden:]), whole("w_down", "experts.down_proj"),
+            ("unused", "experts.gate_up_proj", lambda p: p[experts:])]
 
 
 def capture_dbrx(module, logits):
@@ -277,6 +298,14 @@ def capture_switch(module, output):
     live = onehot.sum(-1, keepdim=True) > 0
     return {"logits": logits, "expert": torch.where(live, onehot.argmax(-1, keepdim=True), -1),
             "weight": torch.where(live, weight, 0.0)}
+
+
+def capture_switch_pass(module, output):
+    """A token without room keeps its weight and goes to the id E, an expert that gives back its input."""
+    onehot, weight, logits = output
+    live = onehot.sum(-1, keepdim=True) > 0
+    return {"logits": logits, "expert": torch.where(live, onehot.argmax(-1, keepdim=True), logits.shape[-1]),
+            "weight": weight}
 
 
 def capture_jetmoe(module, output):
@@ -311,12 +340,27 @@ def sparsemixer_keys(epsilon):
             m = z.max(1, keepdims=True)
             with np.errstate(invalid="ignore"):
                 edge = np.abs((m - s["logits"]) / np.maximum(np.abs(s["logits"]), m) - 2 * epsilon)
-            if np.min(edge) < 1e-4:
+            if np.min(edge) < TIE:
                 raise ValueError("a logit on the edge of the kept set, choose another seed")
             np.put_along_axis(z, z.argmax(1)[:, None], -np.inf, 1)
         return s["logits"]
 
     return keys
+
+
+DRAWS = dict(seed=11, step=3)
+
+
+def call_phimoe_training(module, x, extra):
+    """Slots are the two rounds; draws are those of the library for DRAWS."""
+    seen = {}
+    hook = module.router.register_forward_hook(lambda m, i, out: seen.update(logits=out[0], expert=out[2]))
+    with SparsemixerDraws(**DRAWS) as draws:
+        y = module(x)
+    hook.remove()
+    z = seen["logits"].detach().double().numpy()
+    draws.check(z, seen["expert"].numpy(), module.router.router_jitter_noise, TIE)
+    return y
 
 
 def product_keys(s):
@@ -381,16 +425,16 @@ def plain_case(name, activation):
                  options=dict(score="softmax", normalize=1, activation=activation))
 
 
-def switch(name, capacity, batch, router_bias):
+def switch(name, capacity, batch, router_bias, capture=capture_switch, **more):
     return layer(name, "switch_transformers.SwitchTransformersSparseMLP", "SwitchTransformersConfig",
                  dict(d_model=9, d_ff=5, num_experts=6, expert_capacity=capacity, router_bias=router_bias,
                       router_jitter_noise=0.0),
                  gate("router.classifier.weight")
                  + ([whole("gate_bias", "router.classifier.bias")] if router_bias else [])
                  + [whole("w_up", "experts.expert_{e}.wi.weight"), whole("w_down", "experts.expert_{e}.wo.weight")],
-                 by_softmax, k=1, batch=batch, router="router", capture=capture_switch,
+                 by_softmax, k=1, batch=batch, router="router", capture=capture,
                  options=dict(score="softmax", normalize=0, activation="relu", capacity=capacity,
-                              sequences=batch[0]))
+                              sequences=batch[0]), **more)
 
 
 def call_nllb(module, x, extra):
@@ -400,7 +444,7 @@ def call_nllb(module, x, extra):
     y, (dispatched, _) = module(x, padding_mask=None)
     hook.remove()
     ranked, order = torch.softmax(seen["logits"].detach(), -1).sort(-1, descending=True)
-    if (ranked[:, :2] - ranked[:, 1:3]).min() < 1e-4:
+    if (ranked[:, :2] - ranked[:, 1:3]).min() < TIE:
         raise ValueError("near-tie, choose another seed")
     weight = dispatched.gather(1, order[:, :2])
     return {"y": y, "weight": weight, "expert": torch.where(weight > 0, order[:, :2], -1)}
@@ -573,14 +617,17 @@ ARCHITECTURES = [
           dict(LOCAL, num_experts_per_tok=2, router_jitter_noise=0.25, input_jitter_noise=0.0),
           gate("router.weight") + concatenated(), sparsemixer_keys(0.25), k=2, router="router",
           options=dict(select="sparsemixer", epsilon=0.25)),
+    layer("phimoe_training", "phimoe.PhimoeSparseMoeBlock", "PhimoeConfig",
+          dict(LOCAL, num_experts_per_tok=2, router_jitter_noise=0.375, input_jitter_noise=0.0),
+          gate("router.weight") + concatenated(), None, k=2, router="router", batch=(1, 17), training=True,
+          call=call_phimoe_training,
+          options=dict(select="sparsemixer", epsilon=0.375, training=1, draw_seed=DRAWS["seed"],
+                       draw_step=DRAWS["step"])),
     layer("longcat_flash", "longcat_flash.LongcatFlashMoE", "LongcatFlashConfig",
           dict(n_routed_experts=4, zero_expert_num=2, moe_topk=3, expert_ffn_hidden_size=5, routed_scaling_factor=6.0,
                num_attention_heads=1),
-          gate("router.classifier.weight") + bias("router.e_score_correction_bias")
-          + [("w_gate", "experts.gate_up_proj", lambda p: p[:4, :5]),
-             ("w_up", "experts.gate_up_proj", lambda p: p[:4, 5:]), whole("w_down", "experts.down_proj"),
-             ("unused", "experts.gate_up_proj", lambda p: p[4:])],
-          by_biased(softmax), router="router",
+          gate("router.classifier.weight") + bias("router.e_score_correction_bias") + longcat(), by_biased(softmax),
+          router="router",
           options=dict(score="softmax", identity_experts=2, normalize=0, scale=6.0)),
     layer("dbrx", "dbrx.DbrxFFN", "DbrxConfig",
           dict(d_model=9, n_heads=1, ffn_config=dict(hidden_size=9, ffn_hidden_size=5, moe_num_experts=6, moe_top_k=3,
@@ -696,7 +743,8 @@ ARCHITECTURES = [
                 configured=dict(num_experts=8, num_shared_experts=1)),
     deepseek_v3("solar_open", model="solar_open.SolarOpen", features=9, batch=(1, 7), seed=5),
     # Kimi-K2's configuration names the classes of DeepSeek-V3: one group, scale 2.827.
-    deepseek_v3("kimi_k2", features=9, batch=(1, 7), groups=1, keep=1, scale=2.827),
+    deepseek_v3("kimi_k2", features=9, batch=(1, 7), groups=1, keep=1, scale=2.827,
+                file="kimi_k2"),
     layer("granitemoeshared", "granitemoeshared.GraniteMoeSharedMoE", "GraniteMoeSharedConfig",
           dict(LOCAL, shared_intermediate_size=7),
           gate("moe.router.weight") + concatenated("moe.experts")
@@ -718,6 +766,8 @@ ARCHITECTURES = [
          normalize_router_prob_before_dropping=True),
     switch("switch", 64, (1, 7), True),
     switch("switch_capacity", 2, (2, 9), False),
+    # What release 4 computes, and those who trained with it: p x for a token without room.
+    switch("switch_pass", 2, (2, 9), True, capture_switch_pass, release=4),
     plain_case("plain_relu_bias", "relu"),
     plain_case("plain_gelu_bias", "gelu"),
     plain_case("plain_silu_bias", "silu"),

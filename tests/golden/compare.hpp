@@ -17,7 +17,7 @@
 
 namespace golden {
 
-inline const std::string data = MOE_TEST_SOURCE_DIR "/tests/golden/data";
+inline const std::string data = MOE_TEST_SOURCE_DIR "/tests/golden";
 
 inline moe::index_t index(std::size_t n) { return static_cast<moe::index_t>(n); }
 inline moe::index_t index(const file& g, const char* option) { return static_cast<moe::index_t>(g.number(option)); }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the goldens of data/ with the real classes of PyTorch and transformers.
+"""Makes ARCHITECTURE.safetensors with the real classes of PyTorch and transformers.
 
-    python generate.py            writes every case of cases.py to data/
-    python generate.py NAME...    only these
-    python generate.py --check    makes all of them again elsewhere and compares with data/
+    python generate.py            writes every case of cases.py into the file of its architecture
+    python generate.py NAME...    only these; the other cases of the file stay
+    python generate.py --check    makes all of them again and compares with the files
 
 Every expected value comes out of a class or function of transformers and out of autograd. What this file adds is the
 input (integers of a fixed generator, scaled by a power of two, so that `float` holds them exactly), the names of the
@@ -17,7 +17,6 @@ Many routers ask for `float32` by name. In the `float64` run such requests are w
 import argparse
 import importlib
 import sys
-import tempfile
 import zlib
 from pathlib import Path
 
@@ -28,10 +27,11 @@ from torch.overrides import TorchFunctionMode
 
 import cases
 import golden_file
+from cases import TIE
 from golden_file import Golden
 
-DATA = Path(__file__).resolve().parent / "data"
-TIE = 1e-4  # the least gap between two keys that decide a selection
+HERE = Path(__file__).resolve().parent
+LARGEST = 4 * 2**20  # bytes of all files
 FLOAT32_AGREES = 2e-5  # relative to the largest magnitude of the tensor
 FLOAT64_AGREES = 1e-12
 
@@ -101,6 +101,11 @@ class Bound:
                 if torch.isnan(p.double()).any():
                     raise ValueError(f"{path} is not bound to a canonical tensor")
 
+    def value(self, name):
+        paths, view, stacked = self.views[name]
+        parts = [view(parameter_of(self.module, path)).detach().double().numpy() for path in paths]
+        return np.stack(parts) if stacked else parts[0]
+
     def gradient(self, name):
         paths, view, stacked = self.views[name]
         parts = []
@@ -117,7 +122,7 @@ def run(case, module, values, dtype):
     seen = {}
     bound = Bound(module.to(dtype), case)
     bound.set(values)
-    module.eval()
+    module.train(case.training)
     x = torch.from_numpy(values["x"]).to(dtype).reshape(*case.batch, -1).requires_grad_()
 
     def hook(_, inputs, output):
@@ -163,7 +168,7 @@ def order_slots(case, result, values):
     keys = case.keys({**values, **result})
     ids, k = result["expert"], result["expert"].shape[1]
     order = np.argsort(-keys, axis=1, kind="stable")
-    dropped = ids < 0
+    dropped = (ids < 0) | (ids >= keys.shape[1])
     if k == 1:
         ids = np.where(dropped, order[:, :1], ids)
     if not np.array_equal(np.sort(ids, 1), np.sort(order[:, :k], 1)):
@@ -275,42 +280,65 @@ def make(case):
 
 def same(fresh, committed):
     """True if the two goldens hold the same tensors: inputs and ids bit for bit, results within FLOAT64_AGREES."""
-    if list(fresh.tensors) != list(committed.tensors):
+    if fresh.tensors.keys() != committed.tensors.keys():
         return False, "other tensors"
     if {k: str(v) for k, v in fresh.options.items()} != committed.options:
         return False, "other options"
     if fresh.facts["class"] != committed.facts["class"]:
         return False, "another class"
     worst, equal = 0.0, True
-    for name, (dtype, array) in fresh.tensors.items():
-        if dtype != committed.tensors[name][0] or array.shape != committed[name].shape:
+    for name, array in fresh.tensors.items():
+        if array.dtype != committed[name].dtype or array.shape != committed[name].shape:
             return False, f"{name} has another type or shape"
         bits = array.tobytes() == committed[name].tobytes()
         equal = equal and bits
-        if not bits and dtype != "f64":
+        if not bits and array.dtype != np.float64:
             return False, f"{name} differs"
         worst = max(worst, agree(array, committed[name]))
     return worst <= FLOAT64_AGREES, "bit-equal" if equal else f"worst relative difference {worst:.1e}"
 
 
+def path_of(architecture):
+    return HERE / f"{architecture}.safetensors"
+
+
+def strays():
+    """What is committed and made by no case, and files that are too large together."""
+    found = []
+    named = {case.architecture: [] for case in cases.ALL}
+    for case in cases.ALL:
+        named[case.architecture].append(case.name)
+    files = sorted(HERE.glob("*.safetensors"))
+    for path in files:
+        found += [f"{path.name} holds {name}, which no case makes"
+                  for name in golden_file.read(path) if name not in named.get(path.stem, [])]
+    total = sum(path.stat().st_size for path in files)
+    return found + ([f"{total} bytes, wanted at most {LARGEST}"] if total > LARGEST else [])
+
+
 def check(wanted):
-    failed = 0
-    names = {case.name for case in cases.ALL}
-    files = {path.stem for path in DATA.iterdir()}
-    for stray in sorted(files - names):
-        print(f"{stray:28} FAILED: committed, but no case makes it")
-        failed += 1
-    with tempfile.TemporaryDirectory() as folder:
-        for case in wanted:
-            make(case)[0].write(folder)
-            fresh, committed = golden_file.read(folder, case.name), golden_file.read(DATA, case.name)
-            good, words = same(fresh, committed)
-            failed += not good
-            print(f"{case.name:28} {'ok' if good else 'FAILED'}: {words} (committed with torch "
-                  f"{committed.facts['torch']}, transformers {committed.facts['transformers']})")
+    faults = strays()
+    for fault in faults:
+        print(f"FAILED: {fault}")
+    failed = len(faults)
+    for case in wanted:
+        fresh, committed = make(case)[0], golden_file.read(path_of(case.architecture))[case.name]
+        good, words = same(fresh, committed)
+        failed += not good
+        print(f"{case.name:28} {'ok' if good else 'FAILED'}: {words} (committed with torch "
+              f"{committed.facts['torch']}, transformers {committed.facts['transformers']})")
     print(f"{len(wanted)} cases, {failed} failed; torch {torch.__version__}, transformers {transformers.__version__}, "
           f"numpy {np.__version__}")
     return failed == 0
+
+
+def write(case):
+    """Puts the case in the place that it has or gets in the file of its architecture."""
+    golden, worst = make(case)
+    path = path_of(case.architecture)
+    others = golden_file.read(path) if path.exists() else {}
+    golden_file.write(path, {**others, case.name: golden})
+    print(f"{case.name:28} {golden.facts['class'].rsplit('.', 1)[1]}, float32 agrees to {worst:.1e}")
 
 
 def main():
@@ -327,11 +355,8 @@ def main():
               if case.release == release and (not arguments.name or case.name in arguments.name)]
     if arguments.check:
         sys.exit(0 if check(wanted) else 1)
-    DATA.mkdir(exist_ok=True)
     for case in wanted:
-        golden, worst = make(case)
-        golden.write(DATA)
-        print(f"{case.name:28} {golden.facts['class'].rsplit('.', 1)[1]}, float32 agrees to {worst:.1e}")
+        write(case)
 
 
 if __name__ == "__main__":

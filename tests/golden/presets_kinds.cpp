@@ -15,6 +15,16 @@ TEMPLATE_LIST_TEST_CASE("the presets of Phi-3.5-MoE, LongCat-Flash and Doge are 
     auto layer = presets::phimoe<T>(o);
     golden::compare<B>(layer, g, golden::of_presets);
 
+    const golden::file drawn(golden::data, "phimoe_training");
+    o = golden::options_of<presets::phimoe_options>(drawn);
+    o.epsilon = drawn.number("epsilon");
+    auto trained = presets::phimoe<T>(o);
+    golden::extras<T> training;
+    training.in.training = true;
+    training.in.seed = static_cast<std::uint64_t>(drawn.number("draw_seed"));
+    training.in.step = static_cast<std::uint64_t>(drawn.number("draw_step"));
+    golden::compare<B>(trained, drawn, golden::of_presets, training);
+
     compare_preset<B>(presets::longcat_flash<T>, "longcat_flash");
     compare_preset<B>(presets::doge<T>, "doge",
                       golden::with(golden::of_presets, {{"experts.in", "w_up"}, {"experts.out", "w_down"}}));
@@ -35,7 +45,7 @@ TEMPLATE_LIST_TEST_CASE("the preset of Gemma 4 routes by features of its own", "
     compare_preset<typename TestType::backend>(presets::gemma4<T>, "gemma4", bindings, with);
 }
 
-TEMPLATE_LIST_TEST_CASE("the preset of Switch takes one expert, and drops what is over the capacity of a sequence",
+TEMPLATE_LIST_TEST_CASE("the presets of Switch take one expert, and drop or pass what is over a sequence's capacity",
                         "[golden]", golden::settings) {
     using T = typename TestType::scalar;
     using B = typename TestType::backend;
@@ -48,6 +58,7 @@ TEMPLATE_LIST_TEST_CASE("the preset of Switch takes one expert, and drops what i
     golden::extras<T> with;
     with.in.sequence = sequence;
     compare_preset<B>(presets::switch_transformers<T>, "switch_capacity", bindings, with);
+    compare_preset<B>(presets::switch_transformers_pass<T>, "switch_pass", bindings, with);
 }
 
 TEMPLATE_LIST_TEST_CASE("the preset of NLLB-MoE gives room to all first choices first, in token order or by score",

@@ -1,43 +1,36 @@
 // tests/golden: the reader of golden files refuses what is malformed, and reads every committed case
 // SPDX-License-Identifier: Apache-2.0
-#include "golden.hpp"
-
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <set>
+#include <stdexcept>
 
+#include "golden.hpp"
+#include "io/files.hpp"
 #include "support/catch.hpp"
 
 namespace {
 
-const std::string data = MOE_TEST_SOURCE_DIR "/tests/golden/data";
+const std::string data = MOE_TEST_SOURCE_DIR "/tests/golden";
 
-/// A golden file pair in the working directory, gone at the end of the scope.
-struct written {
-    written(const std::string& index, const std::string& bytes) {
-        std::ofstream("golden_reader_test.txt") << index;
-        std::ofstream("golden_reader_test.bin", std::ios::binary) << bytes;
-    }
-    ~written() {
-        std::remove("golden_reader_test.txt");
-        std::remove("golden_reader_test.bin");
-    }
-    written(const written&) = delete;
-    written& operator=(const written&) = delete;
+/// -1.0f in `one/a` and the integer -1 in `one/b` [1,1].
+std::string small_file(const std::string& metadata, const std::string& type = "I32") {
+    const std::string a = R"("one/a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]})";
+    const std::string b = R"("one/b":{"dtype":")" + type + R"(","shape":[1,1],"data_offsets":[4,8]})";
+    return safetensors_bytes(R"({"__metadata__":{)" + metadata + "}," + a + "," + b + "}",
+                             bytes_of({-1.0f}) + bytes_of<std::int32_t>({-1}));
+}
 
-    golden::file read() const { return {".", "golden_reader_test"}; }
-};
-
-const std::string head = "moe-golden 1\ncase golden_reader_test\nseed 3\noption shared sigmoid gate\n";
-const std::string eight("\x00\x00\x80\xbf\xff\xff\xff\xff", 8);  // -1.0f, then int32 -1
+const std::string described =
+    R"("golden":"{\"one\": {\"seed\": \"3\", \"shared\": \"sigmoid gate\"}}")";
 
 }  // namespace
 
 TEST_CASE("the golden reader returns values, dimensions and options as they were written") {
-    const written pair(head + "tensor a f32 0 1 1\ntensor b i32 4 2 1 1\nend 8\n", eight);
-    const auto g = pair.read();
+    const scratch_folder folder;
+    folder.write("any.safetensors", small_file(described));
+    const golden::file g(folder.path(), "one");
     CHECK(g["a"].values == std::vector<double>{-1.0});
     CHECK(g["b"].values == std::vector<double>{-1.0});
     CHECK(g["b"].dims == std::vector<std::size_t>{1, 1});
@@ -45,35 +38,30 @@ TEST_CASE("the golden reader returns values, dimensions and options as they were
     CHECK(g.number("seed") == 3.0);
     CHECK_THROWS_AS(g["c"], std::runtime_error);
     CHECK_THROWS_AS(g.fact("c"), std::runtime_error);
+    CHECK_THROWS_AS(golden::file(folder.path(), "two"), std::runtime_error);
 }
 
 TEST_CASE("the golden reader throws on a malformed file") {
-    const auto refuses = [](const std::string& index, const std::string& bytes) {
-        const written pair(index, bytes);
-        CHECK_THROWS_AS(pair.read(), std::runtime_error);
+    const auto refuses = [](const std::string& content, const std::string& sentence, const std::string& second = "") {
+        const scratch_folder folder;
+        folder.write("a.safetensors", content);
+        if (!second.empty()) folder.write("b.safetensors", second);
+        CHECK_THROWS_WITH(golden::file(folder.path(), "one"), Catch::Contains(sentence));
     };
-    refuses("moe-golden 2\ncase golden_reader_test\nend 0\n", "");
-    refuses("moe-golden 1\ncase another\nend 0\n", "");
-    refuses(head + "tensor a f32 0 1 2\n", eight);                             // no end
-    refuses(head + "tensor a f32 0 1 2\nend 9\n", eight);                      // another length of .bin
-    refuses(head + "tensor a f32 0 1 3\nend 8\n", eight);                      // reaches past the .bin
-    refuses(head + "tensor a f32 12 1 1\nend 8\n", eight);                     // starts past the .bin
-    refuses(head + "tensor a f16 0 1 2\nend 8\n", eight);                      // unknown type
-    refuses(head + "tensor a f32 0 2 2\nend 8\n", eight);                      // a dimension is missing
-    refuses(head + "tensor a f32 0 1 1\ntensor a f32 4 1 1\nend 8\n", eight);  // twice
-    CHECK_THROWS_AS(golden::file(data, "no_such_case"), std::runtime_error);
+    const std::string good = small_file(described);
+    refuses(small_file(R"("format":"pt")"), "has no metadata 'golden'");
+    refuses(small_file(R"("golden":"{")"), "wanted JSON");
+    refuses(small_file(R"("golden":"{\"two\": {}}")"), "is of no case");
+    refuses(good, "case one again", good);
+    refuses(small_file(described, "U32"), "wanted F32, F64 or I32");
+    refuses(good.substr(0, good.size() - 1), "a.safetensors");
 }
 
 TEST_CASE(
     "every committed golden is whole: finite values, distinct experts, a gradient of the shape of what it belongs to") {
-    std::size_t cases = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(data)) {
-        if (entry.path().extension() != ".txt") {
-            continue;
-        }
-        ++cases;
-        const golden::file g(data, entry.path().stem().string());
-        INFO(entry.path().stem().string());
+    for (const auto& [name, path] : golden::places(data)) {
+        const golden::file g(data, name);
+        INFO(name);
         for (const auto& [key, t] : g.tensors()) {
             INFO(key);
             CHECK(std::all_of(t.values.begin(), t.values.end(), [](double v) { return std::isfinite(v); }));
@@ -94,5 +82,14 @@ TEST_CASE(
                   k + (dropped > 0 ? 1 : 0));
         }
     }
-    CHECK(cases >= 60);
+    CHECK(golden::places(data).size() >= 76);
+}
+
+TEST_CASE("the goldens of all architectures together are below 4 MiB") {
+    std::set<std::string> files;
+    for (const auto& [name, path] : golden::places(data)) files.insert(path);
+    std::uintmax_t total = 0;
+    for (const auto& path : files) total += std::filesystem::file_size(path);
+    CHECK(files.size() >= 47);
+    CHECK(total < 4u << 20);
 }

@@ -4,7 +4,8 @@
 //     [bias] softmax of the jittered input | top_k of 1 | capacity per sequence || plain relu
 //
 // A token that does not fit gives 0 and lives on in the residual. Jitter acts while training, on the router only.
-// Source: Switch 2021; SwitchTransformersSparseMLP. transformers 4 gave p x for what does not fit: capacity_pass.
+// Source: Switch 2021; SwitchTransformersSparseMLP of transformers 5. With release 4 what does not fit gives p x:
+// switch_transformers_pass.
 #pragma once
 
 #include "moe/experts/ffn_bank.hpp"
@@ -30,15 +31,20 @@ struct switch_transformers_options {
     std::uint64_t seed = 0;   // of the initial weights
 };
 
+// `Capacity` says what becomes of a token that does not fit.
+template <class T, class Capacity>
+auto switch_router(const switch_transformers_options& o) {
+    return router{features_through{moe::jitter{.epsilon = o.jitter}, linear_gate<T>{{.features = o.features,
+                                                                                     .experts = o.experts,
+                                                                                     .bias = o.router_bias,
+                                                                                     .seed = o.seed}}},
+                  softmax{}, top_k{.k = 1}, Capacity{{.count = o.capacity, .scope = capacity_scope::sequence}}};
+}
+
 template <class T>
 auto switch_transformers(const switch_transformers_options& o) {
-    return layer{
-        router{features_through{moe::jitter{.epsilon = o.jitter}, linear_gate<T>{{.features = o.features,
-                                                                                  .experts = o.experts,
-                                                                                  .bias = o.router_bias,
-                                                                                  .seed = o.seed}}},
-               softmax{}, top_k{.k = 1}, moe::capacity{{.count = o.capacity, .scope = capacity_scope::sequence}}},
-        relu_bank<T>{{.features = o.features, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}}};
+    return layer{switch_router<T, moe::capacity>(o),
+                 relu_bank<T>{{.features = o.features, .hidden = o.hidden, .experts = o.experts, .seed = o.seed}}};
 }
 
 }  // namespace presets
