@@ -135,6 +135,30 @@ TEMPLATE_LIST_TEST_CASE("features_through changes what the gate sees and nothing
     CHECK(x(0, 0) == T(6));
 }
 
+TEMPLATE_LIST_TEST_CASE("input jitter in front of a gate reaches neither x nor the experts", "", every_backend) {
+    using T = typename TestType::scalar;
+    const moe::linear_gate<T> gate{{.features = 4, .experts = 1, .seed = 3}};
+    // One expert has weight 1 whatever its logit: y is what it sees.
+    const moe::layer layer{moe::router{moe::features_through{moe::jitter{.epsilon = 0.5}, gate}, moe::softmax{},
+                                       moe::top_k{.k = 1}},
+                           moe::identity_bank<T>{{.features = 4, .experts = 1}}};
+    const auto x = moe::testing::random_matrix<T>(5, 4, 8);
+    const std::vector<T> given(x.span().begin(), x.span().end());
+    moe::batch<T> in;
+    in.x = x;
+    in.training = true;
+    typename TestType::backend backend;
+    moe::matrix<T> y(5, 4);
+    moe::tape<T> tape;
+    layer.forward(backend, in, y.view(), tape);
+    CHECK(std::equal(y.span().begin(), y.span().end(), given.begin()));
+    CHECK(std::equal(x.span().begin(), x.span().end(), given.begin()));
+    const T noisy = tape.routing().logits(0, 0);
+    in.training = false;
+    layer.forward(backend, in, y.view(), tape);
+    CHECK(tape.routing().logits(0, 0) != noisy);
+}
+
 TEMPLATE_LIST_TEST_CASE("an upcast linear_gate rounds the exact product once", "", every_backend) {
     using T = typename TestType::scalar;
     constexpr moe::index_t features = 300, experts = 70;

@@ -1,5 +1,9 @@
 #include "moe/key/selection_bias.hpp"
 
+#include <numeric>
+#include <set>
+
+#include "moe/core/bfloat16.hpp"
 #include "score/step_support.hpp"
 
 namespace {
@@ -28,6 +32,29 @@ TEMPLATE_LIST_TEST_CASE("a large bias leaves tiny weights exact", "", every_back
     CHECK(r.weight[0] == r.scores(0, 1));
     CHECK(double(r.weight[0]) == Approx(5.6027964e-9).epsilon(1e-6));
     CHECK(T(r.weight[0] + T(13)) - T(13) != r.weight[0]);
+}
+
+TEMPLATE_LIST_TEST_CASE("238 biases that bfloat16 would merge into 16 choose 238 experts", "", every_backend) {
+    using T = typename TestType::scalar;
+    constexpr moe::index_t experts = 238;
+    // Between 12 and 13, where bfloat16 has steps of 1/16. Token t is a 4096th ahead at expert t.
+    const auto bias = [](moe::index_t e) { return 12 + static_cast<float>(e) / 256; };
+    moe::selection_bias step(experts);
+    moe::matrix<T> x(experts, experts);
+    std::set<float> merged;
+    for (moe::index_t e = 0; e < experts; ++e) {
+        step.bias.data()[e] = bias(e);
+        merged.insert(static_cast<float>(moe::bfloat16(bias(e))));
+        for (moe::index_t t = 0; t < experts; ++t) x(t, e) = T(t == e ? 1 : 0) / T(4096) - T(bias(e));
+    }
+    moe::batch<T> in;
+    in.x = x;
+    const auto r = route<typename TestType::backend>(
+        moe::router{copy_gate<T>{experts}, std::move(step), moe::top_k{.k = 1}}, in);
+    std::vector<moe::index_t> own(static_cast<std::size_t>(experts));
+    std::iota(own.begin(), own.end(), 0);
+    CHECK(r.expert == own);
+    CHECK(merged.size() == 16);
 }
 
 TEMPLATE_LIST_TEST_CASE("a selection bias keeps excluded keys excluded and NaN in its entry", "", every_backend) {

@@ -85,6 +85,20 @@ TEST_CASE("load statistics leave masked tokens out and add up over batches") {
     CHECK(sum.dead() == 3);
 }
 
+TEST_CASE("a forward that is recomputed counts nothing by itself: statistics are those of the plans they are given") {
+    const auto counts_of = [](int times) {
+        moe::load_stats stats(3);
+        for (int i = 0; i < times; ++i) {
+            with_routes({0, 1, 1}, 3, 1, {}, [&](const auto& plan, const auto& s) {
+                if (i == 0) stats.add(plan, s);
+            });
+        }
+        return std::vector<double>(stats.count().begin(), stats.count().end());
+    };
+    CHECK(counts_of(1) == std::vector<double>{1, 2, 0});
+    CHECK(counts_of(2) == counts_of(1));
+}
+
 TEST_CASE("load statistics refuse a plan of another number of experts") {
     moe::load_stats sum(3);
     with_routes({0, 1}, 2, 1, {}, [&](const auto& plan, const auto& s) {

@@ -20,6 +20,24 @@ TEMPLATE_LIST_TEST_CASE("sigmoid scores that all underflow give zero weights and
     CHECK(r.weight == std::vector<T>{0, 0});
 }
 
+TEMPLATE_LIST_TEST_CASE("sigmoid scores of logits of -100 have weights that are finite and even, guarded or not", "",
+                        every_backend) {
+    using T = typename TestType::scalar;
+    const auto x = rows_of<T>({{-100, -100, -100}});
+    moe::batch<T> in;
+    in.x = x;
+    const auto weights_with = [&](const moe::renormalize& step) {
+        return route<typename TestType::backend>(moe::router{copy_gate<T>{3}, moe::sigmoid{}, moe::top_k{.k = 2}, step}, in)
+            .weight;
+    };
+    // exp(-100) is subnormal as a float: a half each, or nothing where it is flushed to 0.
+    const auto plain = weights_with({}), guarded = weights_with({.epsilon = 1e-20});
+    CHECK(plain[0] == plain[1]);
+    CHECK((plain[0] == T(0.5) || plain[0] == T(0)));
+    CHECK(guarded[0] == guarded[1]);
+    CHECK((guarded[0] >= T(0) && guarded[0] < T(1e-20)));
+}
+
 TEST_CASE("sigmoid's gradient equals central differences") {
     const auto x = moe::testing::random_matrix<double>(6, 5, 11);
     moe::batch<double> in;
