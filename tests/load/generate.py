@@ -5,7 +5,9 @@
     python3 tests/load/generate.py --check    makes everything again and compares
 
 Every parameter is a small integer times a power of two, exact in bfloat16; half of the models are saved in it. Blocks run
-in float64. Needs tests/golden/requirements.txt (the cases of release 4: requirements-4.txt).
+in float64; beside input and output, expected.safetensors holds their weights in the layout and by the names of
+tests/golden/cases.py, whose bindings find them. Needs tests/golden/requirements.txt (the cases of release 4:
+requirements-4.txt).
 """
 
 import argparse
@@ -23,7 +25,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "golden"))
-from generate import Widen  # noqa: E402
+import cases as golden_cases  # noqa: E402
+from generate import Bound, Widen  # noqa: E402
 
 TOKENS = 5
 BASE = dict(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, head_dim=4, vocab_size=8,
@@ -65,12 +68,32 @@ def nllb(module, x, extra):
     return module(x, padding_mask=None)
 
 
+def golden_bindings(name, cls=""):
+    """Of the golden case of this name, or of the first one with this class."""
+    layers = [c for c in golden_cases.ALL if isinstance(c, golden_cases.Layer)]
+    return next((c.bindings for c in layers if c.name == name or cls and c.cls.endswith("." + cls)), None)
+
+
 class Case:
     def __init__(self, model_type, settings, cls, layer=0, call=block, name=None, place=0, release=5, keep=None,
-                 auto=AutoModelForCausalLM, prefix=""):
+                 auto=AutoModelForCausalLM, experts=4, bindings=None):
         self.model_type, self.settings, self.cls, self.layer, self.call = model_type, settings, cls, layer, call
         self.name, self.place, self.release, self.keep, self.auto = name or model_type, place, release, keep, auto
-        self.prefix = prefix
+        self.experts, self.given_bindings = experts, bindings
+
+    @property
+    def bindings(self):
+        """Those of the golden of the same name or class; the table of a hash layer is no weight."""
+        if self.given_bindings is not None:
+            return self.given_bindings
+        return golden_bindings(self.name) or golden_bindings(None, self.cls)
+
+    def weights(self, module):
+        bound = Bound(module, self)
+        held = {name: bound.value(name) for name in bound.views if name != "unused"}
+        for name in [n for n in ("gate", "selection_bias") if "vision_" + n in held]:
+            held[name] = np.concatenate([held[name], held.pop("vision_" + name)])
+        return {name: torch.from_numpy(np.ascontiguousarray(value)).float() for name, value in held.items()}
 
 
 LOCAL = dict(BASE, num_local_experts=4)
@@ -105,11 +128,15 @@ CASES = [
     Case("llama4_text", dict(LOCAL, interleave_moe_layer_step=1, intermediate_size_mlp=6), "Llama4TextMoe"),
     Case("granitemoe", LOCAL, "GraniteMoeMoE"),
     Case("granitemoeshared", dict(LOCAL, shared_intermediate_size=5), "GraniteMoeSharedDecoderLayer", 0,
-         granite_with_shared),
+         granite_with_shared,
+         bindings=golden_cases.gate("block_sparse_moe.router.weight")
+         + golden_cases.concatenated("block_sparse_moe.experts")
+         + golden_cases.shared_concatenated("shared_mlp", "input_linear", "output_linear")),
     Case("phimoe", dict(LOCAL, router_jitter_noise=0.1, input_jitter_noise=0.0), "PhimoeSparseMoeBlock"),
     Case("dbrx", dict(d_model=8, n_heads=2, n_layers=2, vocab_size=8, max_seq_len=16,
                       attn_config=dict(kv_n_heads=2, rope_theta=1e4),
-                      ffn_config=dict(hidden_size=8, ffn_hidden_size=6, moe_num_experts=4, moe_top_k=2)), "DbrxFFN"),
+                      ffn_config=dict(hidden_size=8, ffn_hidden_size=6, moe_num_experts=4, moe_top_k=2)), "DbrxFFN",
+         bindings=golden_cases.gate("router.layer.weight") + golden_cases.dbrx(4, 8)),
     Case("jetmoe", dict(hidden_size=8, num_hidden_layers=2, num_key_value_heads=2, kv_channels=4, vocab_size=8,
                         intermediate_size=6, num_local_experts=4, num_experts_per_tok=2, pad_token_id=0), "JetMoeMoE"),
     Case("ernie4_5_moe", dict(BASE, moe_num_experts=4, moe_k=2, moe_num_shared_experts=2, moe_layer_start_index=1,
@@ -128,7 +155,9 @@ CASES = [
                                                                           "moe_intermediate_size",
                                                                           "num_experts_per_tok")},
                                num_layers=1, n_routed_experts=4, zero_expert_num=2, moe_topk=3,
-                               expert_ffn_hidden_size=6, ffn_hidden_size=6, **MLA), "LongcatFlashMoE"),
+                               expert_ffn_hidden_size=6, ffn_hidden_size=6, **MLA), "LongcatFlashMoE",
+         bindings=golden_cases.gate("router.classifier.weight")
+         + golden_cases.bias("router.e_score_correction_bias") + golden_cases.longcat(4, 6)),
     Case("lfm2_moe", dict(COUNTED, num_dense_layers=1, use_expert_bias=True, norm_topk_prob=True, **FULL),
          "Lfm2MoeSparseMoeBlock", 1),
     Case("afmoe", dict(COUNTED, num_shared_experts=1, num_dense_layers=1, route_scale=1.5, **FULL),
@@ -137,7 +166,8 @@ CASES = [
     Case("nemotron_h", dict(NEMOTRON, moe_latent_size=None), "NemotronHMoE"),
     Case("nemotron_h", dict(NEMOTRON, moe_latent_size=3), "NemotronHMoE", name="nemotron_h_latent"),
     Case("gemma4_text", dict(COUNTED, top_k_experts=2, enable_moe_block=True, hidden_size_per_layer_input=0,
-                             global_head_dim=4, num_kv_shared_layers=0, **FULL), "Gemma4TextDecoderLayer", 0, gemma4),
+                             global_head_dim=4, num_kv_shared_layers=0, **FULL), "Gemma4TextDecoderLayer", 0, gemma4,
+         bindings=golden_bindings("gemma4")),
     Case("doge", dict(BASE, num_experts=16, is_moe=True), "DogeCDMoE", 0, doge),
     Case("cohere2_moe", dict(COUNTED, num_shared_experts=1, **FULL), "Cohere2MoeSparseMoeBlock"),
     Case("cohere2_moe", dict(COUNTED, num_shared_experts=1, expert_selection_fn="sigmoid",
@@ -146,7 +176,7 @@ CASES = [
     Case("switch_transformers", dict(d_model=8, d_kv=4, d_ff=6, num_heads=2, num_layers=2, num_decoder_layers=2,
                                      num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_experts=4,
                                      vocab_size=8, decoder_start_token_id=0), "SwitchTransformersSparseMLP", 1,
-         auto=AutoModelForSeq2SeqLM),
+         auto=AutoModelForSeq2SeqLM, bindings=golden_bindings("switch_capacity")),
     Case("nllb-moe", dict(d_model=8, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
                           decoder_attention_heads=2, encoder_ffn_dim=6, decoder_ffn_dim=6, num_experts=4,
                           encoder_sparse_step=2, decoder_sparse_step=2, vocab_size=8, max_position_embeddings=16),
@@ -195,8 +225,8 @@ def make(case, seed, folder):
     y = y[0] if isinstance(y, tuple) else y
     facts = {"layer": str(case.layer), "class": case.cls, "torch": torch.__version__.split("+")[0],
              "transformers": transformers.__version__}
-    save_file({"x": x.reshape(TOKENS, 8), "y": y.reshape(TOKENS, 8).double().contiguous(), **extra},
-              to / "expected.safetensors", facts)
+    save_file({"x": x.reshape(TOKENS, 8), "y": y.reshape(TOKENS, 8).double().contiguous(), **extra,
+               **case.weights(module)}, to / "expected.safetensors", facts)
 
 
 def same(fresh, committed):

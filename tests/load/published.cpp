@@ -1,6 +1,7 @@
 // tests/load: models that transformers saved compute, when they are loaded, what its classes compute
 // SPDX-License-Identifier: Apache-2.0
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "moe/load.hpp"
@@ -21,6 +22,7 @@ struct expected_result {
     moe::matrix<float> x;
     moe::matrix<double> y;
     std::vector<moe::index_t> token_id, label;
+    std::map<std::string, std::vector<float>> weights;  // of the class, in canonical layout
 
     explicit expected_result(const fs::path& folder) {
         const std::string path = (folder / "expected.safetensors").string();
@@ -38,6 +40,12 @@ struct expected_result {
         label.resize(token_id.size());
         tensors.read("token_id", std::span<moe::index_t>(token_id));
         tensors.read("label", std::span<moe::index_t>(label));
+        for (const moe::stored_tensor& t : file.tensors()) {
+            if (t.name == "x" || t.name == "y" || t.type != moe::stored_type::f32) continue;
+            std::vector<float>& to = weights[t.name];
+            to.resize(std::size_t(t.rows() * t.cols()));
+            t.read(std::span(to));
+        }
     }
     moe::batch<float> batch() const {
         moe::batch<float> in;
@@ -50,6 +58,86 @@ struct expected_result {
 
 std::vector<float> values(const moe::matrix<float>& m) { return {m.span().begin(), m.span().end()}; }
 
+struct name_in_golden {
+    const char* path;  // of a parameter, or its end behind a dot
+    const char* tensor;
+};
+
+// The first that fits and that the model has.
+constexpr name_in_golden names_in_goldens[] = {
+    {"shared.experts.gate", "shared_w_gate"}, {"shared.experts.up", "shared_w_up"},
+    {"shared.experts.down", "shared_w_down"}, {"shared.gate", "shared_gate"},
+    {"shared.gate", "shared_w_gate"},         {"shared.up", "shared_w_up"},
+    {"shared.down", "shared_w_down"},         {"experts.gate", "w_gate"},
+    {"experts.up", "w_up"},                   {"experts.down", "w_down"},
+    {"experts.gate_bias", "b_gate"},          {"experts.up_bias", "b_up"},
+    {"experts.down_bias", "b_down"},          {"experts.0.gate", "w_gate"},
+    {"experts.0.up", "w_up"},                 {"experts.0.down", "w_down"},
+    {"experts.1.gate", "vision_w_gate"},      {"experts.1.up", "vision_w_up"},
+    {"experts.1.down", "vision_w_down"},      {"experts.in", "w_up"},
+    {"experts.out", "w_down"},                {"experts.bank.up", "w_up"},
+    {"experts.bank.down", "w_down"},          {"experts.projection", "latent_in"},
+    {"combine.projection", "latent_out"},     {"combine.bias", "output_bias"},
+    {"step.gain", "router_scale"},            {"scale", "expert_scale"},
+    {"router.0.weight", "gate"},              {"gate.weight", "gate"},
+    {"router.0.bias", "gate_bias"},           {"gate.bias", "gate_bias"},
+    {"router.2.bias", "selection_bias"},      {"router.3.bias", "selection_bias"}};
+
+std::string name_of(const std::string& path, const expected_result& want) {
+    for (const auto& [end, tensor] : names_in_goldens) {
+        const std::string tail = std::string(".") + end;
+        const bool fits = path == end || (path.size() > tail.size() &&
+                                          path.compare(path.size() - tail.size(), tail.size(), tail) == 0);
+        if (fits && want.weights.count(tensor) != 0) return tensor;
+    }
+    return {};
+}
+
+std::vector<float> row_major(const moe::panels<float>& from) {
+    moe::matrix<float> one(from.outputs(), from.inputs());
+    std::vector<float> all;
+    for (moe::index_t e = 0; e < from.groups(); ++e) {
+        from.read(e, one.view());
+        all.insert(all.end(), one.span().begin(), one.span().end());
+    }
+    return all;
+}
+template <class Array>
+std::vector<float> row_major(const Array& from) {
+    const auto elements = moe::flat(from);
+    return {elements.begin(), elements.end()};
+}
+
+// Parameters and saved state of a layer by the goldens' names.
+struct collect {
+    const expected_result& want;
+    std::map<std::string, std::vector<float>>& found;
+    std::vector<std::string>& unknown;
+
+    template <class P>
+    void operator()(const moe::parameter_name& name, P& parameter) const {
+        if (moe::flat(parameter).empty()) return;
+        const std::string tensor = name_of(name.text(), want);
+        if (tensor.empty()) unknown.push_back(name.text());
+        else found[tensor] = row_major(parameter);
+    }
+};
+
+// A layer set by hand has in each parameter what the class has in the tensor of that name.
+template <class Layer>
+bool has_the_weights_of_the_class(const Layer& layer, const expected_result& want) {
+    std::map<std::string, std::vector<float>> found;
+    std::vector<std::string> unknown;
+    const collect visitor{want, found, unknown};
+    moe::visit_parameters(visitor, layer);
+    moe::visit_state(visitor, layer);
+    for (const std::string& path : unknown) UNSCOPED_INFO("no tensor for the parameter " << path);
+    for (const auto& [name, values] : want.weights) {
+        if (found[name] != values) UNSCOPED_INFO("other values in " << name);
+    }
+    return unknown.empty() && found == want.weights;
+}
+
 template <class Layer>
 std::vector<float> outputs(const Layer& layer, const moe::batch<float>& in) {
     moe::cpu cpu;
@@ -58,14 +146,16 @@ std::vector<float> outputs(const Layer& layer, const moe::batch<float>& in) {
     return values(y);
 }
 
-// The same from the exact type of layer, for every preset that the model may be; the number of these.
+// The same from the exact type of layer, with the weights bit for bit, for every preset that the model may be; the
+// number of these.
 int exact_types_agree(const io::checkpoint_model& model, const expected_result& want, const std::vector<float>& y) {
     return io::detail::all_presets<float>::apply([&]<auto... Presets>() {
         int agreeing = 0;
         const auto attempt = [&]<auto Preset>(std::integral_constant<decltype(Preset), Preset>) {
             using options = typename io::detail::preset_traits<decltype(Preset)>::options;
             if (!io::detail::find_architecture<options>(model, want.layer)) return;
-            agreeing += outputs(io::load<Preset>(model, want.layer), want.batch()) == y ? 1 : 0;
+            const auto layer = io::load<Preset>(model, want.layer);
+            agreeing += outputs(layer, want.batch()) == y && has_the_weights_of_the_class(layer, want) ? 1 : 0;
         };
         (attempt(std::integral_constant<decltype(Presets), Presets>{}), ...);
         return agreeing;
@@ -74,7 +164,8 @@ int exact_types_agree(const io::checkpoint_model& model, const expected_result& 
 
 }  // namespace
 
-TEST_CASE("models that transformers saved compute what its classes compute, by architecture or by exact type", "[load]") {
+TEST_CASE("models that transformers saved have the weights of its classes, bit for bit, and compute what these do",
+          "[load]") {
     std::set<std::string> presets;
     std::set<io::expert_layout> layouts;
     int models = 0;
