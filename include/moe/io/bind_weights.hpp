@@ -8,7 +8,9 @@
 //
 // errors        io_error with the lists of missing, extra and misshaped tensors; value_error for a named layout that the
 //               architecture does not have
-// memory        beside the layer one expert's matrix, two where it is transposed
+// memory        beside the layer one expert's matrix in the scalar that the layer keeps it in, two where it is transposed.
+//               Weights in a short format are set from the file's values directly: bfloat16 banks hold the very numbers
+//               of bfloat16 files
 #pragma once
 
 #include "moe/io/expert_layout.hpp"
@@ -19,6 +21,21 @@ namespace io {
 
 namespace detail {
 
+// Weights that are set and read a group at a time, as panels are.
+template <class Tensor>
+concept grouped_weights = requires(Tensor& t, index_t g, matrix_view<float> m) {
+    t.read(g, m);
+    t.assign(g, m);
+};
+
+template <class Tensor>
+using scalar_of = std::remove_cvref_t<decltype(*flat(std::declval<Tensor&>()).begin())>;
+
+// What a tensor's elements are read as: its own scalar, or floats where it packs those itself.
+template <class Tensor>
+using element_read =
+    std::conditional_t<grouped_weights<Tensor> && !moe::detail::floating_element<scalar_of<Tensor>>, float, scalar_of<Tensor>>;
+
 // Fills one parameter group by group.
 class weight_reader {
 public:
@@ -28,7 +45,7 @@ public:
 
     template <class Tensor>
     void operator()(const parameter_name& path, Tensor& to) const {
-        using T = typename decltype(flat(to))::value_type;
+        using T = element_read<Tensor>;
         const weight_slot slot(path.text(), shape_of(to));
         if (slot.empty()) return;
         std::vector<T> group(std::size_t(slot.outputs) * std::size_t(slot.inputs)), scratch;
@@ -47,23 +64,23 @@ public:
     }
 
 private:
-    template <class T>
-    static void load_group(const panels<T>& from, index_t g, matrix_view<T> m) {
-        from.read(g, m);
-    }
-    template <class T>
-    static void store_group(panels<T>& to, index_t g, matrix_view<T> m) {
-        to.assign(g, m);
-    }
     template <class Tensor, class T>
     static void load_group(const Tensor& from, index_t g, matrix_view<T> m) {
-        const auto values = flat(from);
-        std::copy_n(values.begin() + std::ptrdiff_t(g) * m.rows, m.rows, m.data);
+        if constexpr (grouped_weights<Tensor>) {
+            from.read(g, m);
+        } else {
+            const auto values = flat(from);
+            std::copy_n(values.begin() + std::ptrdiff_t(g) * m.rows, m.rows, m.data);
+        }
     }
     template <class Tensor, class T>
     static void store_group(Tensor& to, index_t g, matrix_view<T> m) {
-        const auto values = flat(to);
-        std::copy_n(m.data, m.rows, values.begin() + std::ptrdiff_t(g) * m.rows);
+        if constexpr (grouped_weights<Tensor>) {
+            to.assign(g, m);
+        } else {
+            const auto values = flat(to);
+            std::copy_n(m.data, m.rows, values.begin() + std::ptrdiff_t(g) * m.rows);
+        }
     }
 
     const checkpoint& checkpoint_;

@@ -1,4 +1,4 @@
-// io: a weight of a checkpoint, whatever it is stored as: plain, FP8 with block scales, or MXFP4
+// io: a weight of a checkpoint, whatever it is stored as: plain, FP8 with block scales, MXFP4, or blocks of ggml
 // SPDX-License-Identifier: Apache-2.0
 //
 //     packing      stored as                                        value
@@ -7,9 +7,10 @@
 //                  NAME_scale_inv [..., ceil(N/128), ceil(K/128)]
 //     mxfp4        NAME_blocks [..., N, K/32, 16] U8 and            e2m1(code) * 2^(scale - 127); the even column of
 //                  NAME_scales [..., N, K/32] U8 or F8_E8M0         a pair is the lower half of its byte
+//     ggml_blocks  NAME of a GGUF file, in blocks of its format     ggml_block.hpp
 //
 // Codes are exact in T; a product is rounded once, and where a scale is a power of two that is exact too, unless it
-// leaves the range of T. A NaN code or scale gives NaN. Packed weights are read into float and double only; an F8
+// leaves the range of T. A NaN code or scale gives NaN. Packed weights are read into floating-point types only; an F8
 // tensor without scales is refused here, because it is rarely the weight: `codes` reads it as it stands.
 //
 // errors        io_error naming file, tensor, wanted and got
@@ -20,11 +21,12 @@
 #include <algorithm>
 #include <map>
 
+#include "moe/io/ggml_block.hpp"
 #include "moe/io/stored_tensor.hpp"
 
 MOE_BEGIN
 
-enum class weight_packing { plain, fp8_blocks, mxfp4 };
+enum class weight_packing { plain, fp8_blocks, mxfp4, ggml_blocks };
 
 inline constexpr index_t fp8_block = 128;   // rows and columns that share a scale
 inline constexpr index_t mxfp4_block = 32;  // columns that share a scale
@@ -46,7 +48,8 @@ struct checkpoint_tensor {
     stored_shape shape;  // of the weight, not of its codes
     weight_packing packing = weight_packing::plain;
     const stored_tensor* codes = nullptr;
-    const stored_tensor* scales = nullptr;  // only of packed weights
+    const stored_tensor* scales = nullptr;  // only of fp8_blocks and mxfp4
+    const ggml_format* format = nullptr;    // only of tensors of GGUF files
 
     std::uint64_t cols() const { return detail::columns_of(shape); }
     std::uint64_t rows() const { return detail::rows_of(shape); }
@@ -57,10 +60,11 @@ struct checkpoint_tensor {
         if (packing == weight_packing::plain) {
             refuse_bare_codes<T>();
             codes->read(first_row, out);
-        } else if constexpr (std::is_floating_point_v<T>) {
+        } else if constexpr (detail::floating_element<T>) {
             detail::require_rows(where(), shape, first_row, out.rows, out.cols);
             if (packing == weight_packing::fp8_blocks) read_fp8(first_row, out);
-            else read_mxfp4(first_row, out);
+            else if (packing == weight_packing::mxfp4) read_mxfp4(first_row, out);
+            else read_blocks(first_row, out);
         } else {
             throw io_error(detail::wanted_got(where(), "a type that is read into " + detail::element_name<T>(),
                                               "floating-point codes with scales"));
@@ -86,17 +90,19 @@ private:
     template <class T>
     void refuse_bare_codes() const {
         const bool weights = codes->type == stored_type::f8_e4m3 || codes->type == stored_type::f8_e5m2;
-        if (!weights || !std::is_floating_point_v<T>) return;
+        if (!weights || !detail::floating_element<T>) return;
         throw io_error(detail::wanted_got(where(), "a tensor '" + name + "_scale_inv' beside a weight of type " +
                                           std::string(name_of(codes->type)), "none"));
     }
 
     template <class T>
     void read_fp8(std::uint64_t first_row, matrix_view<T> out) const {
-        codes->read(first_row, out);
+        using wide = detail::wide_element<T>;
+        std::vector<wide> code(static_cast<std::size_t>(out.cols));
         const std::uint64_t group_rows = shape[shape.size() - 2];
-        std::vector<T> scale(static_cast<std::size_t>(scales->cols()));
-        const matrix_view<T> scale_row{scale.data(), 1, static_cast<index_t>(scale.size())};
+        std::vector<wide> scale(static_cast<std::size_t>(scales->cols()));
+        const matrix_view<wide> code_row{code.data(), 1, out.cols};
+        const matrix_view<wide> scale_row{scale.data(), 1, static_cast<index_t>(scale.size())};
         std::uint64_t read_last = ~std::uint64_t{0};
         for (index_t r = 0; r < out.rows; ++r) {
             const std::uint64_t row = first_row + std::uint64_t(r);
@@ -104,7 +110,10 @@ private:
                 row / group_rows * detail::blocks_of(group_rows) + row % group_rows / fp8_block;
             if (block_row != read_last) scales->read(block_row, scale_row);
             read_last = block_row;
-            for (index_t c = 0; c < out.cols; ++c) out(r, c) *= scale[static_cast<std::size_t>(c / fp8_block)];
+            codes->read(row, code_row);
+            for (index_t c = 0; c < out.cols; ++c) {
+                out(r, c) = static_cast<T>(code_row(0, c) * scale[static_cast<std::size_t>(c / fp8_block)]);
+            }
         }
     }
 
@@ -116,12 +125,29 @@ private:
             const std::size_t first = static_cast<std::size_t>(first_row + std::uint64_t(r)) * blocks;
             T* to = out.row(r);
             for (std::size_t b = 0; b < blocks; ++b, to += mxfp4_block) {
-                const T scale = from_e8m0(scales->bytes[first + b]);
+                const detail::wide_element<T> scale = from_e8m0(scales->bytes[first + b]);
                 const auto packed = codes->bytes.subspan((first + b) * block_bytes, block_bytes);
                 for (std::size_t i = 0; i < block_bytes; ++i) {
-                    to[2 * i] = detail::e2m1_values[packed[i] & 15] * scale;
-                    to[2 * i + 1] = detail::e2m1_values[packed[i] >> 4] * scale;
+                    to[2 * i] = static_cast<T>(detail::e2m1_values[packed[i] & 15] * scale);
+                    to[2 * i + 1] = static_cast<T>(detail::e2m1_values[packed[i] >> 4] * scale);
                 }
+            }
+        }
+    }
+
+    template <class T>
+    void read_blocks(std::uint64_t first_row, matrix_view<T> out) const {
+        if (format->decode == nullptr) {
+            throw io_error(detail::wanted_got(where(), "a type that is decoded", std::string(format->name)));
+        }
+        const index_t wide = static_cast<index_t>(format->elements);
+        const std::size_t row_bytes = static_cast<std::size_t>(out.cols / wide) * format->bytes;
+        std::array<float, ggml_largest_block> values;
+        for (index_t r = 0; r < out.rows; ++r) {
+            const unsigned char* from = codes->bytes.data() + static_cast<std::size_t>(first_row + std::uint64_t(r)) * row_bytes;
+            for (index_t c = 0; c < out.cols; c += wide, from += format->bytes) {
+                format->decode(from, values.data());
+                for (index_t i = 0; i < wide; ++i) out(r, c + i) = static_cast<T>(values[static_cast<std::size_t>(i)]);
             }
         }
     }

@@ -2,13 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //     stored                                  read into                               written from
-//     F64 F32 F16 BF16                        float, double (rounded to T)            float, double (rounded once)
-//     F8_E4M3 F8_E5M2 F8_E8M0                 float, double (exact)                   -
+//     F64 F32 F16 BF16                        float, double, bfloat16 (rounded once)  float, double (rounded once)
+//     F8_E4M3 F8_E5M2 F8_E8M0                 float, double, bfloat16 (exact)         -
 //     BOOL, I8 to I64, U8 to U64              integers that hold every value          integers, as above
 //     F8_E4M3 F8_E5M2 F8_E8M0                 std::uint8_t: the codes themselves      std::uint8_t
 //
 // Nothing else is converted: an integer never becomes a float on the way, nor a float an integer. Bytes are
-// little-endian and need no alignment.
+// little-endian and need no alignment. What holds for bfloat16 holds for every storage format of this library: a class
+// that is made of a float or double and becomes a float. Its own codes in a file keep their values (a NaN becomes quiet).
 #pragma once
 
 #include <concepts>
@@ -22,10 +23,24 @@
 
 MOE_BEGIN
 
-// What tensors of a file are read into and written from.
+namespace detail {
+
+// A format in which weights are kept and not computed with: bfloat16.
 template <class T>
-concept tensor_element =
-    std::same_as<T, float> || std::same_as<T, double> || (std::integral<T> && !std::same_as<T, bool>);
+concept short_float = std::is_class_v<T> && sizeof(T) == 2 && std::constructible_from<T, double> &&
+                      std::constructible_from<T, float> && std::convertible_to<T, float>;
+template <class T>
+concept floating_element = std::same_as<T, float> || std::same_as<T, double> || short_float<T>;
+
+// In what values of T are computed before they are kept.
+template <class T>
+using wide_element = std::conditional_t<std::is_class_v<T>, float, T>;
+
+}  // namespace detail
+
+// What tensors of a file are read into and, but for the storage formats, written from.
+template <class T>
+concept tensor_element = detail::floating_element<T> || (std::integral<T> && !std::same_as<T, bool>);
 
 namespace detail {
 
@@ -111,7 +126,7 @@ bool with_integer(stored_type type, const F& f) {
 // nullptr where the type is not read into T.
 template <tensor_element T>
 element_decoder<T> decoder_of(stored_type type) {
-    if constexpr (std::is_floating_point_v<T>) {
+    if constexpr (floating_element<T>) {
         return float_decoder<T>(type);
     } else {
         element_decoder<T> found = nullptr;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "moe/core/bfloat16.hpp"
 #include "moe/core/view.hpp"
 #include "moe/io/element_codec.hpp"
 
@@ -52,7 +53,8 @@ inline void require_rows(const std::string& where, const stored_shape& shape, st
 template <class T>
 std::string element_name() {
     const std::string bits = std::to_string(8 * sizeof(T));
-    return std::is_floating_point_v<T> ? "float" + bits : (std::is_signed_v<T> ? "int" : "uint") + bits;
+    if constexpr (std::is_same_v<T, bfloat16>) return "bfloat16";
+    return floating_element<T> ? "float" + bits : (std::is_signed_v<T> ? "int" : "uint") + bits;
 }
 
 // All elements of a tensor as one matrix with the columns that its shape has.
