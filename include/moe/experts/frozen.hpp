@@ -33,6 +33,7 @@ public:
     }
 
     template <class B, class Saved>
+        requires(!std::is_same_v<Saved, no_gradient>)
     void backward(B& b, const routing<scalar>& s, const plan_view& plan, matrix_view<const scalar> d_rows,
                   adjoint<scalar>& d, const Saved& kept) const {
         no_gradient none;
