@@ -1,4 +1,5 @@
-// A training step: forward with a tape, then backward. Names read train/step/f32/B/T:512/threads:2/uniform.
+// A training step: forward with a tape, then backward. Names read train/step/f32/B/T:512/threads:2/uniform;
+// train/recompute keeps no hidden values on the tape.
 // SPDX-License-Identifier: Apache-2.0
 //
 // The gradient accumulates, as over micro-batches. Operations: three times those of the forward pass. dx of the first
@@ -116,6 +117,13 @@ void bench::register_benchmarks() {
                     const std::string name = run_name("train/step", f32::name, shape, tokens, threads, name_of(kind));
                     add(name, [=](benchmark::State& state) { step<f32>(state, name, shape, tokens, threads, kind); });
                 }
+            }
+            for (const index_t threads : options().threads) {
+                const std::string name =
+                    run_name("train/recompute", f32::name, shape, tokens, threads, name_of(load::uniform));
+                add(name, [=](benchmark::State& state) {
+                    step<f32_recompute>(state, name, shape, tokens, threads, load::uniform);
+                });
             }
         }
     }

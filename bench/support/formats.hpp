@@ -20,6 +20,10 @@ struct same_format {
 struct f32 : same_format<float> {
     static constexpr const char* name = "f32";
 };
+// With hidden values that backward computes again.
+struct f32_recompute : f32 {
+    static constexpr bool recomputes = true;
+};
 struct f64 : same_format<double> {
     static constexpr const char* name = "f64";
 };

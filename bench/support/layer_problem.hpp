@@ -11,6 +11,7 @@
 
 #include "moe/backend/cpu.hpp"
 #include "moe/experts/ffn_bank.hpp"
+#include "moe/experts/recompute.hpp"
 #include "moe/gate/linear.hpp"
 #include "moe/layer/layer.hpp"
 #include "moe/route/renormalize.hpp"
@@ -23,6 +24,14 @@
 namespace bench {
 
 template <class Format>
+auto make_bank(const layer_shape& s, std::uint64_t seed) {
+    moe::swiglu_bank<typename Format::scalar, typename Format::storage> bank{
+        {.features = s.features, .hidden = s.hidden, .experts = s.experts, .seed = seed}};
+    if constexpr (requires { Format::recomputes; }) return moe::recompute{std::move(bank)};
+    else return bank;
+}
+
+template <class Format>
 auto make_layer(const layer_shape& s, std::uint64_t seed = 0) {
     using T = typename Format::scalar;
     moe::linear_gate<T> gate{{.features = s.features, .experts = s.experts}};
@@ -31,8 +40,7 @@ auto make_layer(const layer_shape& s, std::uint64_t seed = 0) {
     }
     return moe::layer{
         moe::router{std::move(gate), moe::softmax{}, moe::top_k{.k = s.per_token}, moe::renormalize{}},
-        moe::swiglu_bank<T, typename Format::storage>{
-            {.features = s.features, .hidden = s.hidden, .experts = s.experts, .seed = seed}}};
+        make_bank<Format>(s, seed)};
 }
 
 template <class Format>

@@ -106,6 +106,7 @@
 #include "moe/experts/low_rank_bank.hpp"
 #include "moe/experts/lora_bank.hpp"
 #include "moe/experts/rank_one_bank.hpp"
+#include "moe/experts/recompute.hpp"
 #include "moe/experts/callable_bank.hpp"
 #include "moe/experts/frozen.hpp"
 #include "moe/experts/borrow.hpp"

@@ -41,6 +41,7 @@ TEST_CASE("banks around banks keep the laws") {
           no_violations);
     CHECK(laws(learned(moe::bank_sum{moe::frozen{gated_bank}, gated_bank})) == no_violations);
     CHECK(laws(moe::frozen{plain_bank}) == no_violations);
+    CHECK(laws(learned(moe::recompute{gated_bank})) == no_violations);
     CHECK(laws(moe::borrow(plain_bank)) == no_violations);
     CHECK(laws(learned(moe::lora_bank<double, moe::gated<moe::silu>>{gated_bank, {.rank = 2, .alpha = 3}})) ==
           no_violations);

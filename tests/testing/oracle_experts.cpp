@@ -135,6 +135,7 @@ TEST_CASE("feed-forward banks and what wraps them compute what the oracle comput
         const auto spec = [&](const auto& r, const oracle::row& x) { return oracle::ffn_bank(w, r.expert, x); };
         p.check_rows(gated, spec);
         p.check_rows(moe::frozen{gated}, spec);
+        p.check_rows(moe::recompute{gated}, spec);
         p.check_rows(moe::borrow(gated), spec);
         p.check_rows(moe::weigh_hidden{gated}, [&](const auto& r, const oracle::row& x) {
             return oracle::weigh_hidden(w, r.expert, x, r.weight);
