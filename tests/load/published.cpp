@@ -6,6 +6,7 @@
 
 #include "moe/load.hpp"
 #include "moe/moe.hpp"
+#include "moe/presets/switch_transformers_pass.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
 
@@ -195,4 +196,16 @@ TEST_CASE("a model is refused by a preset of another architecture, with the name
 
 TEST_CASE("a layer without experts is refused, and those with experts are named", "[load]") {
     CHECK_THROWS_WITH(io::load_layer((data / "deepseek_v3").string(), 0), Catch::Contains("those with: 1"));
+}
+
+TEST_CASE("a Switch is loaded with dropped tokens passed on where that preset is named", "[load]") {
+    const fs::path folder = data / "switch_transformers";
+    const expected_result want(folder);
+    const io::checkpoint_model model(folder.string());
+    const auto layer = io::load<moe::presets::switch_transformers_pass<float>>(model, want.layer);
+    CHECK(has_the_weights_of_the_class(layer, want));
+    CHECK(layer.router().experts() == 5);
+    // Nothing is dropped here: both presets give the same.
+    CHECK(outputs(layer, want.batch()) ==
+          outputs(io::load<moe::presets::switch_transformers<float>>(model, want.layer), want.batch()));
 }

@@ -32,9 +32,12 @@ inline std::vector<architecture<presets::switch_transformers_options>> architect
                  const std::string expert = "mlp.experts.expert_{e}.";
                  return {{{.parameter = "router.0.gate.weight", .tensor = "mlp.router.classifier.weight"},
                           {.parameter = "router.0.gate.bias", .tensor = "mlp.router.classifier.bias"}},
+                         // The first of two banks in switch_transformers_pass.
                          detail::only(expert_layout::per_expert,
                                       {{.parameter = "experts.up", .tensor = expert + "wi.weight"},
-                                       {.parameter = "experts.down", .tensor = expert + "wo.weight"}}),
+                                       {.parameter = "experts.down", .tensor = expert + "wo.weight"},
+                                       {.parameter = "experts.0.up", .tensor = expert + "wi.weight"},
+                                       {.parameter = "experts.0.down", .tensor = expert + "wo.weight"}}),
                          {"mlp."}, {}, {}};
              },
              .prefixes = {"encoder.block.{n}.layer.1.", "decoder.block.{n}.layer.2."}}};

@@ -5,7 +5,7 @@
 //
 // A token that does not fit gives p x: it goes to the identity, the expert behind the last.
 // Source: SwitchTransformersSparseMLP of transformers 4. Release 5 and the paper give 0: switch_transformers, which is
-// also what a checkpoint is loaded as.
+// also what io::load_layer gives; io::load<switch_transformers_pass<float>> gives this.
 #pragma once
 
 #include "moe/experts/banks.hpp"
