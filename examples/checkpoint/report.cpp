@@ -35,6 +35,7 @@ std::string shape_of(const moe::checkpoint_tensor& t) {
 }
 
 std::string stored_as(const moe::checkpoint_tensor& t) {
+    if (t.format != nullptr) return std::string(t.format->name);
     if (t.packing == moe::weight_packing::mxfp4) return "MXFP4";
     return std::string(name_of(t.codes->type)) + (t.packing == moe::weight_packing::plain ? "" : " with scales");
 }

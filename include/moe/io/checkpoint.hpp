@@ -1,13 +1,14 @@
-// io: a checkpoint in safetensors files -> its weights, by name
+// io: a checkpoint in safetensors or GGUF files -> its weights, by name
 // SPDX-License-Identifier: Apache-2.0
 //
-//     moe::checkpoint model("path/to/model");  // a folder, a .safetensors file or a .safetensors.index.json
+//     moe::checkpoint model("path/to/model");  // a folder, a .safetensors file, a .safetensors.index.json or a .gguf
 //     model.read("model.layers.0.mlp.gate.weight", gate.view());
 //     model.read("model.layers.0.mlp.experts.down_proj", e * d, down.view());  // the rows of expert e of [E,D,H]
 //     for (const moe::checkpoint_tensor& t : model.tensors()) ...              // name, shape, how it is packed
 //
 // A folder holds model.safetensors or, looked for next, model.safetensors.index.json with the shards it names; of a
-// shard only the tensors count that the index places in it. Files are mapped: nothing is loaded before it is read, and
+// shard only the tensors count that the index places in it. Of a model in several GGUF files the first is named, and
+// the others stand beside it (gguf_files.hpp). Files are mapped: nothing is loaded before it is read, and
 // reading converts straight into the caller's memory. Weights that are stored as codes and scales appear once, under
 // their own name (checkpoint_tensor.hpp); stored(name) is what lies in the files. One object serves many threads.
 //
@@ -19,6 +20,7 @@
 #include <filesystem>
 
 #include "moe/io/checkpoint_tensor.hpp"
+#include "moe/io/gguf_files.hpp"
 #include "moe/io/safetensors.hpp"
 #include "moe/io/shard_index.hpp"
 
@@ -30,6 +32,10 @@ public:
         namespace fs = std::filesystem;
         std::error_code ignored;
         const fs::path folder(path);
+        if (path.ends_with(".gguf")) {
+            open_gguf(path);
+            return;
+        }
         if (!fs::is_directory(folder, ignored)) {
             if (path.ends_with(".index.json")) open_shards(path);
             else open_file(path);
@@ -76,8 +82,24 @@ public:
         const auto found = stored_.find(name);
         return found == stored_.end() ? nullptr : found->second;
     }
+    // The file with the metadata; nullptr for safetensors.
+    const gguf_file* gguf() const { return gguf_.empty() ? nullptr : &gguf_.front(); }
 
 private:
+    void open_gguf(const std::string& path) {
+        gguf_ = detail::open_gguf_files(path);
+        for (const gguf_file& file : gguf_) {
+            for (const stored_tensor& t : file.stored()) {
+                if (!stored_.emplace(t.name, &t).second) {
+                    throw io_error(detail::wanted_got(t.where(), "a tensor in one of the files", "it in another one, too"));
+                }
+            }
+            tensors_.insert(tensors_.end(), file.tensors().begin(), file.tensors().end());
+        }
+        std::sort(tensors_.begin(), tensors_.end(),
+                  [](const checkpoint_tensor& a, const checkpoint_tensor& b) { return a.name < b.name; });
+    }
+
     void open_file(const std::string& path) {
         files_.emplace_back(path);
         for (const stored_tensor& t : files_.back().tensors()) stored_.emplace(t.name, &t);
@@ -110,6 +132,7 @@ private:
 
     std::string path_;
     std::vector<safetensors_file> files_;
+    std::vector<gguf_file> gguf_;
     detail::stored_by_name stored_;
     std::vector<checkpoint_tensor> tensors_;
 };

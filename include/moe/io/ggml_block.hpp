@@ -8,7 +8,8 @@
 //     Q8_0    32      d fp16, q int8[32]                      d * q[i]
 //     Q4_0    32      d fp16, q u8[16]                        d * (c - 8)        c = low(q[i]), from 16 on high(q[i - 16])
 //     Q4_1    32      d fp16, m fp16, q u8[16]                d * c + m          c as above
-//     MXFP4   32      e e8m0, q u8[16]                        2^(e - 127) * e2m1(c)
+//     MXFP4   32      e u8, q u8[16]                          2^(e - 128) * (2 e2m1(c)), of integers: 255 is no NaN
+//                                                             as a scale, and there is no -0
 //     Q4_K    256     d fp16, m fp16, s u8[12], q u8[128]     d * scale(j) * c - m * least(j), j = i / 32,
 //                                                             c = low(q[i / 64 * 32 + i % 32]), for odd j high
 //         scale(j), least(j) of 6 bits: j < 4: s[j] & 63, s[j + 4] & 63;
@@ -69,7 +70,10 @@ inline void decode_q4_1(const unsigned char* in, float* out) {
     decode_halves(in + 4, out, [d = f16_at(in), m = f16_at(in + 2)](int c) { return d * static_cast<float>(c) + m; });
 }
 inline void decode_mxfp4(const unsigned char* in, float* out) {
-    decode_halves(in + 1, out, [d = from_e8m0(in[0])](int c) { return d * from_e2m1(static_cast<std::uint8_t>(c)); });
+    const std::uint32_t e = in[0];
+    const float half = std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+    const auto twice = [](int c) { return static_cast<int>(2.0f * from_e2m1(static_cast<std::uint8_t>(c))); };
+    decode_halves(in + 1, out, [&](int c) { return half * static_cast<float>(twice(c)); });
 }
 
 inline void decode_q4_k(const unsigned char* in, float* out) {
