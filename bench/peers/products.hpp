@@ -4,10 +4,13 @@
 //     c [rows,N] = a [rows,K] W^T        W [N,K] row-major, given once
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "moe/core/bfloat16.hpp"
 #include "moe/core/view.hpp"
 
 #if defined(PEERS_DNNL)
@@ -42,13 +45,15 @@ private:
 #endif
 
 #if defined(PEERS_DNNL)
-// Packs weights once in the layout that it asks for, and makes a primitive for every number of rows it meets.
+// Packs weights once in the layout that it asks for, and makes a primitive for every number of rows it meets. In the
+// short form weights and rows are bfloat16, sums float.
 class onednn_product : public product {
     using memory = dnnl::memory;
 
 public:
-    explicit onednn_product(moe::matrix_view<const float> w) : n_(w.rows), k_(w.cols) {
-        const memory::desc any({k_, n_}, memory::data_type::f32, memory::format_tag::any);
+    onednn_product(moe::matrix_view<const float> w, bool short_form)
+        : n_(w.rows), k_(w.cols), type_(short_form ? memory::data_type::bf16 : memory::data_type::f32) {
+        const memory::desc any({k_, n_}, type_, memory::format_tag::any);
         packed_ = memory(describe(64, any).weights_desc(), cpu());
         memory given({{k_, n_}, memory::data_type::f32, memory::format_tag::ba}, cpu(), const_cast<float*>(w.data));
         dnnl::reorder(given, packed_).execute(stream(), given, packed_);
@@ -57,7 +62,8 @@ public:
     void multiply(const float* a, index_t rows, float* c) override {
         auto& primitive = of_rows_[rows];
         if (!primitive) primitive = std::make_unique<dnnl::matmul>(describe(rows, packed_.get_desc()));
-        memory source(plain(rows, k_), cpu(), const_cast<float*>(a)), target(plain(rows, n_), cpu(), c);
+        memory source(plain(rows, k_, type_), cpu(), rows_of(a, std::size_t(rows) * std::size_t(k_)));
+        memory target(plain(rows, n_), cpu(), c);
         primitive->execute(stream(), {{DNNL_ARG_SRC, source}, {DNNL_ARG_WEIGHTS, packed_}, {DNNL_ARG_DST, target}});
         stream().wait();
     }
@@ -71,31 +77,40 @@ private:
         static dnnl::stream s(cpu());
         return s;
     }
-    static memory::desc plain(index_t rows, index_t cols) {
-        return {{rows, cols}, memory::data_type::f32, memory::format_tag::ab};
+    static memory::desc plain(index_t rows, index_t cols, memory::data_type type = memory::data_type::f32) {
+        return {{rows, cols}, type, memory::format_tag::ab};
+    }
+    void* rows_of(const float* a, std::size_t size) {
+        if (type_ == memory::data_type::f32) return const_cast<float*>(a);
+        static std::vector<moe::bfloat16> rounded;  // products run one after the other
+        rounded.resize(std::max(rounded.size(), size));
+        for (std::size_t i = 0; i < size; ++i) rounded[i] = moe::bfloat16(a[i]);
+        return rounded.data();
     }
     dnnl::matmul::primitive_desc describe(index_t rows, const memory::desc& weights) const {
 #if DNNL_VERSION_MAJOR >= 3
-        return {cpu(), plain(rows, k_), weights, plain(rows, n_)};
+        return {cpu(), plain(rows, k_, type_), weights, plain(rows, n_)};
 #else
-        return {dnnl::matmul::desc(plain(rows, k_), weights, plain(rows, n_)), cpu()};
+        return {dnnl::matmul::desc(plain(rows, k_, type_), weights, plain(rows, n_)), cpu()};
 #endif
     }
 
     index_t n_, k_;
+    memory::data_type type_;
     memory packed_;
     std::map<index_t, std::unique_ptr<dnnl::matmul>> of_rows_;
 };
 #endif
 
-// Null where the library is not there.
+// Null where the library is not there, or has no such format.
 inline std::unique_ptr<product> make_product([[maybe_unused]] const std::string& library,
+                                             [[maybe_unused]] const std::string& format,
                                              [[maybe_unused]] moe::matrix_view<const float> w) {
 #if defined(PEERS_OPENBLAS)
-    if (library == "openblas") return std::make_unique<openblas_product>(w);
+    if (library == "openblas" && format == "f32") return std::make_unique<openblas_product>(w);
 #endif
 #if defined(PEERS_DNNL)
-    if (library == "onednn") return std::make_unique<onednn_product>(w);
+    if (library == "onednn") return std::make_unique<onednn_product>(w, format == "bf16");
 #endif
     return nullptr;
 }

@@ -1,4 +1,4 @@
-// moe_report RESULTS FOLDER: prints the table of ratios, writes roofline-N.svg and sweep-N.svg for N threads
+// moe_report RESULTS FOLDER: prints tables of ratios, writes roofline-N.svg and sweep-N.svg for N threads
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstdio>
@@ -53,11 +53,11 @@ private:
 };
 
 bool is_ours(const result& r) { return r.who == "layer/forward" && r.load == "uniform"; }
+// ggml_q8_0 of peers/ggml_q8_0/ggml, "" for ours.
 std::string peer_of(const result& r) {
-    const std::size_t last = r.who.rfind('/');
-    return r.who.rfind("peers/", 0) == 0 && last != std::string::npos && r.who.substr(last + 1) != "moe"
-               ? r.who.substr(last + 1)
-               : std::string();
+    const std::size_t first = r.who.find('/'), last = r.who.rfind('/');
+    if (r.who.rfind("peers/", 0) != 0 || first == last || r.who.substr(last + 1) == "moe") return {};
+    return r.who.substr(first + 1, last - first - 1);
 }
 
 std::vector<result> select(const std::vector<result>& all, int threads, bool (*wanted)(const result&)) {
@@ -87,7 +87,8 @@ public:
 std::string roofline(const std::vector<result>& all, int threads) {
     const auto f32_ours = [](const result& r) { return is_ours(r) && r.format == "f32"; };
     const std::vector<result> ours = select(all, threads, f32_ours);
-    const std::vector<result> others = select(all, threads, [](const result& r) { return !peer_of(r).empty(); });
+    const auto f32_peer = [](const result& r) { return !peer_of(r).empty() && r.format == "f32"; };
+    const std::vector<result> others = select(all, threads, f32_peer);
     if (ours.empty()) return {};
     std::vector<double> peaks, reads;
     for (const result& r : ours) {
@@ -146,36 +147,42 @@ std::string sweep(const std::vector<result>& all, int threads) {
     return p.d.finish();
 }
 
-// Time of the peer over ours in the same process; above 1 ours is faster. The last column is ours, in % of its limit.
-void print_ratios(const std::vector<result>& all, int threads) {
-    std::vector<std::string> peers;
-    std::map<std::tuple<std::string, int>, std::map<std::string, double>> ratio, share;
+// Ours in the run of a peer's result, or null.
+const result* beside(const result& r, const std::vector<result>& all) {
+    const auto same = [&](const result& o) {
+        return o.who == "peers/" + peer_of(r) + "/moe" && o.shape == r.shape && o.tokens == r.tokens &&
+               o.threads == r.threads && o.load == r.load;
+    };
+    const auto found = std::find_if(all.begin(), all.end(), same);
+    return found == all.end() ? nullptr : &*found;
+}
+
+// Times of peers over ours with weights in `format`, in the same process; above 1 ours is faster. The last column is
+// ours, in % of its limit.
+void print_ratios(const std::vector<result>& all, int threads, const std::string& format) {
+    std::set<std::string> peers;
+    std::map<std::tuple<std::string, int>, std::map<std::string, double>> ratio;
+    std::map<std::tuple<std::string, int>, std::vector<double>> share;
     for (const result& r : select(all, threads, [](const result& one) { return !peer_of(one).empty(); })) {
-        const std::string peer = peer_of(r);
-        const auto same = [&](const result& o) {
-            return o.who == "peers/" + peer + "/moe" && o.format == r.format && o.shape == r.shape &&
-                   o.tokens == r.tokens && o.threads == r.threads && o.load == r.load;
-        };
-        const auto mine = std::find_if(all.begin(), all.end(), same);
-        if (mine == all.end()) continue;
-        if (std::find(peers.begin(), peers.end(), peer) == peers.end()) peers.push_back(peer);
-        ratio[{r.shape, r.tokens}][peer] = r["seconds"] / (*mine)["seconds"];
-        share[{r.shape, r.tokens}][peer] = mine->limit_share();
+        const result* const ours = beside(r, all);
+        if (ours == nullptr || ours->format != format) continue;
+        peers.insert(peer_of(r));
+        ratio[{r.shape, r.tokens}][peer_of(r)] = r["seconds"] / (*ours)["seconds"];
+        share[{r.shape, r.tokens}].push_back(ours->limit_share());
     }
     if (peers.empty()) return;
-    std::cout << "\n| layer, tokens, " << threads << " thread" << (threads > 1 ? "s" : "") << " |";
+    std::cout << "\n| " << format << ", " << threads << " thread" << (threads > 1 ? "s" : "") << ": layer, tokens |";
     for (const std::string& peer : peers) std::cout << ' ' << peer << " |";
     std::cout << " ours, % of limit |\n| --- |";
     for (std::size_t i = 0; i <= peers.size(); ++i) std::cout << " --- |";
     for (const auto& [at, of_peer] : ratio) {
         std::cout << "\n| " << std::get<0>(at) << ", " << std::get<1>(at) << " |";
-        std::vector<double> shares;
         for (const std::string& peer : peers) {
-            const bool known = of_peer.count(peer) > 0;
-            std::cout << ' ' << (known ? moe::detail::svg_drawing::number(of_peer.at(peer), 2) : "-") << " |";
-            if (known) shares.push_back(share[at][peer]);
+            const auto known = of_peer.find(peer);
+            const bool there = known != of_peer.end();
+            std::cout << ' ' << (there ? moe::detail::svg_drawing::number(known->second, 2) : "-") << " |";
         }
-        std::cout << ' ' << moe::detail::svg_drawing::number(middle(shares), 0) << " |";
+        std::cout << ' ' << moe::detail::svg_drawing::number(middle(share[at]), 0) << " |";
     }
     std::cout << '\n';
 }
@@ -193,7 +200,9 @@ int main(int argc, char** argv) try {
     const std::vector<result> all = report::read(argv[1]);
     std::set<int> threads;
     for (const result& r : all) threads.insert(r.threads);
-    for (const int n : threads) print_ratios(all, n);
+    for (const char* format : {"f32", "bf16"}) {
+        for (const int n : threads) print_ratios(all, n, format);
+    }
     std::cout << '\n';
     for (const int n : threads) {
         write(std::string(argv[2]) + "/roofline-" + std::to_string(n) + ".svg", roofline(all, n));

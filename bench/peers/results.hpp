@@ -15,7 +15,7 @@ namespace report {
 
 // who/f32/B/T:512/threads:2/uniform; of several lines with one name the last holds.
 struct result {
-    std::string who;  // "layer/forward", or "peers/onednn/moe": ours beside onednn
+    std::string who;  // "layer/forward", or "peers/onednn_f32/moe": ours beside onednn with weights in f32
     std::string format, shape, load;
     int tokens = 0, threads = 0;
     std::map<std::string, double> values;
