@@ -13,6 +13,7 @@ endif()
 set(exempt
   features_through keys_only only_if                               # the order of two calls, or no call
   frozen_gate frozen borrow borrowed                               # who trains and who owns
+  recompute                                                        # when something is computed
   callable_bank                                                    # the user's own function
   recorded_choice                                                  # a value that holds what `external` gives back
   swiglu_bank geglu_bank reglu_bank relu_bank gelu_bank silu_bank) # ffn_bank by name of its activation
