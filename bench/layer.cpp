@@ -109,6 +109,7 @@ void add_all() {
 void bench::register_benchmarks() {
     add_all<f32>();
     add_all<bf16>();
+    add_all<f16>();
     for (const layer_shape& shape : shapes()) {
         for (const index_t tokens : {1, 512}) {
             for (const index_t threads : options().threads) {

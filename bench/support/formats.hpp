@@ -28,6 +28,16 @@ struct f64 : same_format<double> {
     static constexpr const char* name = "f64";
 };
 
+// Weights in float16, widened to float, the limit.
+struct f16 {
+    static constexpr const char* name = "f16";
+    using scalar = float;
+    using storage = moe::f16_weights;
+    static constexpr double bytes = 2;
+    static constexpr double tolerated = f32::tolerated;
+    static double rate(index_t threads, long rounds) { return arithmetic_rate<float>(threads, rounds); }
+};
+
 // Weights in bfloat16, activations and sums in float. The limit is the faster of two units: dot products of pairs, or
 // float's, to which weights are widened.
 struct bf16 {

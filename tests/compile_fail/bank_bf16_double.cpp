@@ -1,4 +1,4 @@
-// expect: a bank with bfloat16 weights sums in float: ffn_bank<float, ...>
+// expect: a bank with short weights sums in float: ffn_bank<float, ...>
 #include "moe/moe.hpp"
 
 int main() {

@@ -29,6 +29,34 @@ TEST_CASE("every code of float16 is widened exactly and comes back") {
     CHECK(wrong == 0);
 }
 
+TEST_CASE("float16 rounds a float as it rounds the same number in double") {
+    int wrong = 0;
+    const auto check = [&](float value) {
+        const moe::float16 quick(value), from_double(static_cast<double>(value));
+        wrong += quick.bits == from_double.bits ? 0 : 1;
+    };
+    const auto check_around = [&](float value) {
+        for (const float v : {value, std::nextafter(value, 1e30f), std::nextafter(value, -1e30f)}) {
+            check(v);
+            check(-v);
+        }
+    };
+    for (std::uint32_t c = 0; c < 0x7c00; ++c) {
+        moe::float16 here, next;
+        here.bits = static_cast<std::uint16_t>(c);
+        next.bits = static_cast<std::uint16_t>(c + 1);
+        check_around(here);
+        const double above = next.bits == 0x7c00 ? 65536.0 : double(float(next));
+        check_around(static_cast<float>((double(float(here)) + above) / 2));  // a tie
+    }
+    for (std::uint32_t word = 0; word < 0xffff0000u; word += 0x8765u) {  // all exponents, NaN too
+        float value;
+        std::memcpy(&value, &word, sizeof(value));
+        check(value);
+    }
+    CHECK(wrong == 0);
+}
+
 TEST_CASE("float16 and bfloat16 round to nearest, ties to even, once from double") {
     CHECK(moe::float16(1.0 + std::ldexp(1.0, -11)).bits == 0x3c00);                          // a tie, down to even
     CHECK(moe::float16(1.0 + 3 * std::ldexp(1.0, -11)).bits == 0x3c02);                      // a tie, up to even

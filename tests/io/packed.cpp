@@ -25,7 +25,7 @@ auto infer(const auto& layer) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("a mapped layer computes what the saved one does, and outlives its file", "", moe::same_scalar,
-                   moe::bf16_weights, moe::bf16_with_masters) {
+                   moe::bf16_weights, moe::bf16_with_masters, moe::f16_weights) {
     const scratch_folder folder;
     auto saved = make_layer<TestType>(1);
     moe::get<moe::selection_bias>(saved).bias[2] = 0.25;

@@ -14,6 +14,7 @@
 
 #include "moe/backend/cpu/bf16.hpp"
 #include "moe/backend/cpu/elementwise.hpp"
+#include "moe/backend/cpu/f16.hpp"
 #include "moe/backend/cpu/forward.hpp"
 #include "moe/backend/cpu/input_gradient.hpp"
 #include "moe/backend/cpu/on_pool.hpp"

@@ -30,9 +30,9 @@
 //   copy, fill, add             matrices                                a matrix
 //   copy_in, copy_out           a span of the host | of the backend     a span of the backend | of the host, at once
 //
-// W is any container of weights (core/panels.hpp): panels<T>, or a short format that backends decode. A product with
-// weights in a short format rounds A to it, and sums in T; the input gradient takes the decoded weights and dC as it
-// is. Weight gradients are panels<T>.
+// W is any container of weights (core/panels.hpp): panels<T>, or a short format that backends decode. A product sums in
+// T; with weights in bfloat16 it rounds A to bfloat16 (as_input). The input gradient takes the decoded weights and dC as
+// it is. Weight gradients are panels<T>.
 //
 // Sums over K and N run in one stated order inside a backend, whatever the number of rows or threads. Sums over rows
 // (weight and bias gradients) run in ascending row order, split by output.

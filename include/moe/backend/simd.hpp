@@ -167,11 +167,13 @@ MOE_INLINE void exchange(R& a, R& b, std::integer_sequence<index_t, j...>) {
     b = high;
 }
 
+// Of squares that stand side by side, as many as registers are longer than `count`.
 template <index_t half, class R, std::size_t count>
 MOE_INLINE void transpose_registers(R (&r)[count]) {
     constexpr index_t n = index_t{count};
+    constexpr index_t elements = static_cast<index_t>(sizeof(R) / sizeof(r[0][0]));
     unroll<n>([&](auto i) MOE_INLINE_LAMBDA {
-        if constexpr ((i & half) == 0) exchange<half>(r[i], r[i + half], std::make_integer_sequence<index_t, n>{});
+        if constexpr ((i & half) == 0) exchange<half>(r[i], r[i + half], std::make_integer_sequence<index_t, elements>{});
     });
     if constexpr (2 * half < n) transpose_registers<2 * half>(r);
 }

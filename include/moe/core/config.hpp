@@ -31,8 +31,10 @@
 #endif
 #elif defined(__AVX512F__)
 #define MOE_ISA_NAME avx512f
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define MOE_ISA_NAME avx2_fma
+#elif defined(__AVX2__) && defined(__FMA__)
+#define MOE_ISA_NAME avx2_fma_without_f16c
 #elif defined(__AVX2__)
 #define MOE_ISA_NAME avx2
 #elif defined(__AVX__)
@@ -54,6 +56,15 @@
 #define MOE_BF16_DOT 1
 #else
 #define MOE_BF16_DOT 0
+#endif
+
+// What widens float16 weights to vectors of float.
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__) && defined(__F16C__))
+#define MOE_F16_WIDENED "vcvtph2ps"
+#elif defined(__aarch64__)
+#define MOE_F16_WIDENED "fcvtl"
+#else
+#define MOE_F16_WIDENED "vectors of bits"
 #endif
 
 #define MOE_JOIN_(major, minor, isa) v##major##_##minor##_##isa

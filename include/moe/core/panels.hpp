@@ -6,17 +6,18 @@
 //
 //     element (g, n, k)  ->  ((g * panels + n / width) * K + k) * width + n % width
 //
-// A panel is one forward stream for a matrix-vector product, holds a register tile for a matrix product, and serves both
+// A panel is 256 bytes wide in the scalar that sums: 64 outputs where sums are floats, whatever the format of the weights.
+// It is one forward stream for a matrix-vector product, holds a register tile for a matrix product, and serves both
 // products of the backward pass, so no weight is ever repacked, and optimisers, which work element by element, need not
 // know. The outputs behind the last one are zeros, and stay zeros because their gradients are.
 //
 // panels<E, 2> keeps the inputs 2i and 2i+1 of an output side by side, as instructions that multiply pairs want them
-// (behind an odd K stands a zero). A line, the weights of `together` inputs for `width` outputs, always has 256 bytes.
+// (behind an odd K stands a zero). A line is the weights of `together` inputs for `width` outputs.
 //
 //     element (g, n, k)  ->  (((g * panels + n / width) * lines + k / 2) * width + n % width) * 2 + k % 2
 #pragma once
 
-#include "moe/core/bfloat16.hpp"
+#include "moe/core/float16.hpp"
 #include "moe/core/storage.hpp"
 
 MOE_BEGIN
@@ -26,7 +27,7 @@ template <class T, index_t together_ = 1>
 struct panels_view {
     using value_type = std::remove_const_t<T>;
     static constexpr index_t together = together_;
-    static constexpr index_t width = static_cast<index_t>(256 / sizeof(T)) / together;
+    static constexpr index_t width = static_cast<index_t>(256 / std::max(sizeof(T), sizeof(float)));
 
     T* data = nullptr;
     index_t groups = 0;
@@ -44,11 +45,12 @@ struct panels_view {
     }
 };
 
-// An activation as a product with weights of type E sees it: weights in a short format meet inputs rounded to it.
+// An activation as a product with weights of type E sees it: bfloat16 meets inputs rounded to it, as instructions that
+// multiply pairs of it want them; other formats are widened, and meet inputs as they are.
 template <class E, class T>
 MOE_FN T as_input(T x) {
-    if constexpr (std::is_arithmetic_v<E>) return x;
-    else return static_cast<T>(static_cast<float>(E(x)));
+    if constexpr (std::is_same_v<E, bfloat16>) return static_cast<T>(static_cast<float>(E(x)));
+    else return x;
 }
 
 template <class T, index_t together_ = 1>
@@ -140,5 +142,7 @@ private:
 
 // Pairs of bfloat16, for products that sum in float.
 using bf16_panels = panels<bfloat16, 2>;
+// float16, widened where it is multiplied.
+using f16_panels = panels<float16>;
 
 MOE_END

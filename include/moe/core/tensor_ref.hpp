@@ -12,13 +12,14 @@
 
 MOE_BEGIN
 
-enum class scalar_type : std::uint8_t { float32 = 1, float64 = 2, bfloat16 = 3 };
+enum class scalar_type : std::uint8_t { float32 = 1, float64 = 2, bfloat16 = 3, float16 = 4 };
 
 template <class T>
 constexpr scalar_type scalar_type_of() {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, bfloat16>,
-                  "moe: parameters are float or double, weights may be bfloat16");
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || is_half<T>,
+                  "moe: parameters are float or double, weights may be bfloat16 or float16");
     if constexpr (std::is_same_v<T, bfloat16>) return scalar_type::bfloat16;
+    else if constexpr (std::is_same_v<T, float16>) return scalar_type::float16;
     else return std::is_same_v<T, float> ? scalar_type::float32 : scalar_type::float64;
 }
 
@@ -26,7 +27,8 @@ constexpr std::size_t size_of(scalar_type type) {
     return type == scalar_type::float64 ? 8 : type == scalar_type::float32 ? 4 : 2;
 }
 constexpr const char* name_of(scalar_type type) {
-    return type == scalar_type::float64 ? "float64" : type == scalar_type::float32 ? "float32" : "bfloat16";
+    constexpr const char* names[] = {"float32", "float64", "bfloat16", "float16"};
+    return names[static_cast<std::size_t>(type) - 1];
 }
 
 struct tensor_shape {

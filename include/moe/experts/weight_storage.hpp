@@ -4,11 +4,15 @@
 //     ffn_bank<float, gated<silu>>                       same_scalar: weights, sums and activations in one scalar
 //     ffn_bank<float, gated<silu>, bf16_weights>         bfloat16, half the memory; not trained: state, as frozen{}
 //     ffn_bank<float, gated<silu>, bf16_with_masters>    bfloat16 for the products, floats beside them that are trained
+//     ffn_bank<float, gated<silu>, f16_weights>          float16, the same two kinds
+//     ffn_bank<float, gated<silu>, f16_with_masters>
 //
 // A storage names the container of weights for a scalar, `template <class T> using weights`, and whether it is trained.
 // With bfloat16 every weight and every input of a product is rounded to nearest (a relative error of at most 2^-8
-// each), sums and everything between the products stay in float. Gradients of inputs use the rounded weights,
-// gradients of weights belong to the masters: the roundings count as identities (straight-through).
+// each), sums and everything between the products stay in float. With float16 only weights are rounded, to nearest: a
+// relative error of at most 2^-11 from 2^-14 to 65504, an absolute one of at most 2^-25 below, infinity from 65520 on;
+// inputs stay as they are, and results have the bits of a float bank with the rounded weights. Gradients of inputs use
+// the rounded weights, gradients of weights belong to the masters: the roundings count as identities (straight-through).
 #pragma once
 
 #include "moe/core/mastered.hpp"
@@ -25,22 +29,31 @@ namespace detail {
 
 template <class T, class W>
 struct only_with_float {
-    static_assert(std::is_same_v<T, float>, "moe: a bank with bfloat16 weights sums in float: ffn_bank<float, ...>");
+    static_assert(std::is_same_v<T, float>, "moe: a bank with short weights sums in float: ffn_bank<float, ...>");
     using type = W;
 };
 
 }  // namespace detail
 
-struct bf16_weights {
+// In a short format W, for products alone.
+template <class W>
+struct short_weights {
     static constexpr bool trained = false;
     template <class T>
-    using weights = typename detail::only_with_float<T, bf16_panels>::type;
+    using weights = typename detail::only_with_float<T, W>::type;
 };
 
-struct bf16_with_masters {
+// The same, rounded from floats that are trained.
+template <class W>
+struct short_with_masters {
     static constexpr bool trained = true;
     template <class T>
-    using weights = typename detail::only_with_float<T, mastered<bf16_panels>>::type;
+    using weights = typename detail::only_with_float<T, mastered<W>>::type;
 };
+
+struct bf16_weights : short_weights<bf16_panels> {};
+struct bf16_with_masters : short_with_masters<bf16_panels> {};
+struct f16_weights : short_weights<f16_panels> {};
+struct f16_with_masters : short_with_masters<f16_panels> {};
 
 MOE_END

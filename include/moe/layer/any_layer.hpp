@@ -123,10 +123,12 @@ private:
         void (*floats)(const void* visitor, const parameter_name&, any_tensor<float>*);
         void (*doubles)(const void* visitor, const parameter_name&, any_tensor<double>*);
         void (*shorts)(const void* visitor, const parameter_name&, any_tensor<bfloat16>*);
+        void (*halves)(const void* visitor, const parameter_name&, any_tensor<float16>*);
 
         void take(const parameter_name& name, any_tensor<float>* t) const { floats(visitor, name, t); }
         void take(const parameter_name& name, any_tensor<double>* t) const { doubles(visitor, name, t); }
         void take(const parameter_name& name, any_tensor<bfloat16>* t) const { shorts(visitor, name, t); }
+        void take(const parameter_name& name, any_tensor<float16>* t) const { halves(visitor, name, t); }
     };
 
     struct base {
@@ -210,6 +212,9 @@ private:
             [](const void* p, const parameter_name& n, any_tensor<float>* t) { hand_over<State, V>(p, n, t, all{}); },
             [](const void* p, const parameter_name& n, any_tensor<double>* t) { hand_over<State, V>(p, n, t, all{}); },
             [](const void* p, const parameter_name& n, any_tensor<bfloat16>* t) {
+                hand_over<State, V>(p, n, t, all{});
+            },
+            [](const void* p, const parameter_name& n, any_tensor<float16>* t) {
                 hand_over<State, V>(p, n, t, all{});
             }};
         any_gradient* list[] = {const_cast<any_gradient*>(&others)..., nullptr};

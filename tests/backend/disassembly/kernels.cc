@@ -1,5 +1,6 @@
 // Compiled, never run: check.cmake reads what became of these functions.
 #include "moe/backend/cpu/bf16.hpp"
+#include "moe/backend/cpu/f16.hpp"
 #include "moe/backend/cpu/tile.hpp"
 
 extern "C" {
@@ -30,5 +31,10 @@ __attribute__((flatten)) void check_tile_bf16(const moe::detail::bf16_product::i
     using input = moe::detail::bf16_product::input;
     moe::detail::multiply_tile<moe::detail::bf16_product, moe::detail::bf16_product::tile_rows>(
         moe::detail::row_elements<input>{a, 0}, b, depth, c, false, {});
+}
+
+__attribute__((flatten)) void check_tile_f16(const float* const* a, const moe::float16* b, moe::index_t depth, float* c) {
+    moe::detail::multiply_tile<moe::detail::widened_f16, moe::detail::widened_f16::tile_rows>(
+        moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
 }
 }

@@ -17,8 +17,6 @@ MOE_BEGIN
 
 namespace detail {
 
-using float_words = std::uint32_t __attribute__((vector_size(4 * simd_vector<float>::size)));
-
 // The nearest numbers of bfloat16.
 MOE_INLINE simd_vector<float> round_to_bf16(simd_vector<float> v) {
     const float_words word = (float_words)v.registers();

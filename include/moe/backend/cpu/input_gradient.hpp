@@ -7,28 +7,76 @@
 #pragma once
 
 #include "moe/backend/cpu/bf16.hpp"
+#include "moe/backend/cpu/f16.hpp"
 #include "moe/backend/cpu/forward.hpp"
 
 MOE_BEGIN
 
 namespace detail {
 
-// to [square][square] = the transpose of neighbouring inputs and outputs of a panel, decoded; `from` is the first.
+// Two neighbouring inputs of as many outputs as a vector has floats, side by side.
+MOE_INLINE float_words load_pairs(const bfloat16* from) {
+    float_words pairs;
+    std::memcpy(&pairs, from, sizeof(pairs));
+    return pairs;
+}
+MOE_INLINE float_words load_pairs(const float16* from) {
+    half_words even, odd;
+    std::memcpy(&even, from, sizeof(even));
+    std::memcpy(&odd, from + f16_panels::width, sizeof(odd));
+    return words_of(even) | (words_of(odd) << 16);
+}
+
+// As many codes as a vector has floats.
+MOE_INLINE simd_vector<float> widen_codes(const bfloat16* from) {
+    half_words codes;
+    std::memcpy(&codes, from, sizeof(codes));
+    return simd_vector<float>::from_bits(words_of(codes) << 16);
+}
+MOE_INLINE simd_vector<float> widen_codes(const float16* from) { return widened_f16::load(from); }
+
+// to [square][square] = neighbouring inputs and outputs of a panel, `from` the first of them.
+MOE_INLINE void decode_square(const bfloat16* from, float* to) {
+    constexpr index_t square = simd_vector<float>::size;
+    for (index_t k = 0; k < square; k += 2, from += 2 * bf16_panels::width) {
+        const widened_bf16::weights w = widened_bf16::load(from);
+        w.even.store_aligned(to + k * square);
+        w.odd.store_aligned(to + (k + 1) * square);
+    }
+}
+MOE_INLINE void decode_square(const float16* from, float* to) {
+    constexpr index_t square = simd_vector<float>::size;
+    for (index_t k = 0; k < square; ++k) widened_f16::load(from + k * f16_panels::width).store_aligned(to + k * square);
+}
+
+// to [square][square] = the transpose of neighbouring inputs and outputs of a panel, `from` the first of them.
 template <class T>
 MOE_INLINE void transpose_weights_square(const T* from, T* to) {
     transpose_square(from, panels<T>::width, to, panels<T>::width);
 }
-template <class T>
-    requires std::is_same_v<T, float>
-MOE_INLINE void transpose_weights_square(const bfloat16* from, T* to) {
+template <class E>
+    requires is_half<E>
+MOE_INLINE void transpose_weights_square(const E* from, float* to) {
+    constexpr index_t width = panels<float>::width;
     constexpr index_t square = simd_vector<float>::size;
-    alignas(64) float decoded[square * square];
-    for (index_t k = 0; k < square; k += 2, from += 2 * bf16_panels::width) {
-        const widened_bf16::weights w = widened_bf16::load(from);
-        w.even.store_aligned(decoded + k * square);
-        w.odd.store_aligned(decoded + (k + 1) * square);
+    if constexpr (square >= 8) {
+        // In pairs, with half of the registers, then decoded.
+        constexpr index_t pairs = square / 2;
+        float_words line[std::size_t{pairs}];
+        unroll<pairs>([&](auto i) MOE_INLINE_LAMBDA { line[i] = load_pairs(from + 2 * i * width); });
+        transpose_registers<1>(line);
+        alignas(64) E codes[2 * std::size_t{square}];
+        unroll<pairs>([&](auto i) MOE_INLINE_LAMBDA {
+            std::memcpy(static_cast<void*>(codes), &line[i], sizeof(codes));
+            widen_codes(codes).store_aligned(to + i * width);
+            widen_codes(codes + square).store_aligned(to + (i + pairs) * width);
+        });
+    } else {
+        // Registers of four are transposed in fewer instructions than they are widened in.
+        alignas(64) float decoded[square * square];
+        decode_square(from, decoded);
+        transpose_square(decoded, square, to, width);
     }
-    transpose_square(decoded, square, to, panels<float>::width);
 }
 
 // packed[n][k] = w(group, first_output + n, first_input + k); inputs that do not exist are zeros.

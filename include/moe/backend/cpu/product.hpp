@@ -67,6 +67,9 @@ struct plain_product {
     MOE_INLINE static vector add(element x, weights w, vector sum) { return fma(x, w, sum); }
 };
 
+// The bits of a vector of floats.
+using float_words = std::uint32_t __attribute__((vector_size(4 * simd_vector<float>::size)));
+
 struct no_product {};
 
 template <class T, class W>
