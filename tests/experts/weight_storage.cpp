@@ -1,6 +1,8 @@
 #include "experts/storages.hpp"
 #include "moe/experts/banks.hpp"
 #include "moe/experts/lora_bank.hpp"
+#include "moe/experts/soft_merge_bank.hpp"
+#include "moe/experts/weigh_hidden.hpp"
 #include "moe/io/save.hpp"
 
 using namespace storages;
@@ -107,6 +109,37 @@ TEMPLATE_TEST_CASE("short weights keep the laws of layers", "", moe::bf16_weight
     CHECK(moe::testing::same_on(one, three, layer, of(x)) == "");
     const auto y = moe::testing::infer(reference, layer, of(x));
     CHECK(relative_error(moe::testing::infer(one, layer, of(x)).view(), y.view()) <= tolerance<float>::value);
+}
+
+TEST_CASE("merged experts and weighted hidden values take short weights as a plain bank with the same numbers") {
+    const auto x = moe::testing::random_matrix<float>(9, 21, 2);
+    const auto check = [&](const auto& wrap) {
+        const bank_of<moe::f16_with_masters> trained{options};
+        bank_of<moe::f16_weights> packed{options};
+        bank_of<moe::same_scalar> decoded{options};
+        decode_into(trained, packed);
+        decode_into(trained, decoded);
+        const auto plain = around(wrap(decoded));
+        auto layer = around(wrap(trained));
+        auto fixed = around(wrap(packed));
+        const auto check_on = [&](auto& backend) {
+            auto got = moe::testing::train_once(backend, layer, of(x));
+            auto wanted = moe::testing::train_once(backend, plain, of(x));
+            CHECK(moe::testing::same_bits(got.y, wanted.y));
+            CHECK(moe::testing::same_bits(got.dx, wanted.dx));
+            CHECK(moe::testing::gradient_difference(plain, got.gradient, wanted.gradient) == "");
+            auto without = moe::testing::train_once(backend, fixed, of(x));
+            CHECK(moe::testing::same_bits(without.y, wanted.y));
+            CHECK(moe::testing::same_bits(without.dx, wanted.dx));
+        };
+        moe::reference reference;
+        moe::cpu cpu;
+        check_on(reference);
+        check_on(cpu);
+        CHECK(moe::to_bytes(fixed).size() < moe::to_bytes(layer).size() * 6 / 10);
+    };
+    check([](const auto& bank) { return moe::soft_merge_bank{bank}; });
+    check([](const auto& bank) { return moe::weigh_hidden{bank}; });
 }
 
 TEST_CASE("a LoRA bank adapts bfloat16 weights, and banks of different storage stand side by side") {

@@ -19,10 +19,10 @@ MOE_BEGIN
 template <class Bank>
 class soft_merge_bank;
 
-template <class T, class Activation>
-class soft_merge_bank<ffn_bank<T, Activation>> {
+template <class T, class Activation, class Storage>
+class soft_merge_bank<ffn_bank<T, Activation, Storage>> {
 public:
-    using Bank = ffn_bank<T, Activation>;
+    using Bank = ffn_bank<T, Activation, Storage>;
     using role = experts_part;
     using scalar = T;
     using gradient = gradient_t<Bank>;
@@ -59,7 +59,8 @@ public:
                 }
             }
         });
-        kernels_of<B>::grouped_linear(b, {plan.offset, plan.token}, kept.hidden, bank.down, bank.down_bias, rows);
+        kernels_of<B>::grouped_linear(b, {plan.offset, plan.token}, kept.hidden, bank.down.packed(), bank.down_bias,
+                                      rows);
         return kept;
     }
 
@@ -76,7 +77,7 @@ public:
             K::grouped_weight_gradient(b, {plan.offset, plan.token}, d_rows, kept.hidden, g.down);
             if (bank.down_bias.size() != 0) K::grouped_bias_gradient(b, by_row, d_rows, g.down_bias.view());
         }
-        K::grouped_input_gradient(b, by_row, d_rows, bank.down, d_argument, false);
+        K::grouped_input_gradient(b, by_row, d_rows, bank.down.packed(), d_argument, false);
         K::weighted_sum(b, plan, d_argument, {}, dh, false);
         const index_t everyone[2] = {0, plan.tokens};
         const row_groups by_token{everyone, {}};
@@ -86,22 +87,28 @@ public:
             K::gated_activation_gradient(b, by_token, kept.gate, kept.up, dh, bank.activation, d_gate, dh);
             K::weighted_sum_gradient(b, plan, kept.gate_rows, s.routes.weight, d_gate, d_argument, d.weight);
             if constexpr (learns<G>) add_weights(b, s, plan, d_argument, g.gate, g.gate_bias);
-            K::grouped_input_gradient(b, by_row, d_argument, bank.gate, dx, false);
+            K::grouped_input_gradient(b, by_row, d_argument, bank.gate.packed(), dx, false);
             more = true;
         } else {
             K::activation_gradient(b, by_token, kept.up, bank.activation, dh);
         }
         K::weighted_sum_gradient(b, plan, kept.up_rows, s.routes.weight, dh, d_argument, d.weight);
         if constexpr (learns<G>) add_weights(b, s, plan, d_argument, g.up, g.up_bias);
-        K::grouped_input_gradient(b, by_row, d_argument, bank.up, dx, more);
+        K::grouped_input_gradient(b, by_row, d_argument, bank.up.packed(), dx, more);
         K::weighted_sum(b, plan, dx, {}, d.x, true);
     }
 
     gradient make_gradient() const { return moe::make_gradient(bank); }
 
     template <class V, class... P>
+        requires has_parameters<Bank>
     static void parameters(V&& v, P&... p) {
         Bank::parameters(v, detail::inner_of<soft_merge_bank>(p)...);
+    }
+    template <class V, class P>
+        requires has_state<Bank>
+    static void state(V&& v, P& p) {
+        Bank::state(v, p.bank);
     }
 
 private:
@@ -109,10 +116,10 @@ private:
     static constexpr bool learns = !std::is_same_v<G, no_gradient>;
 
     template <class B>
-    matrix_view<T> arguments(B& b, const routing<T>& s, const plan_view& plan, const panels<T>& w,
+    matrix_view<T> arguments(B& b, const routing<T>& s, const plan_view& plan, const typename Bank::weights& w,
                              const matrix<T>& bias) const {
         const matrix_view<T> z = s.memory->template take<T>(plan.last_row(), bank.hidden());
-        kernels_of<B>::grouped_linear(b, {plan.offset, plan.token}, s.in().x, w, bias, z);
+        kernels_of<B>::grouped_linear(b, {plan.offset, plan.token}, s.in().x, w.packed(), bias, z);
         return z;
     }
     template <class B>
@@ -129,7 +136,7 @@ private:
     }
 };
 
-template <class T, class Activation>
-soft_merge_bank(ffn_bank<T, Activation>) -> soft_merge_bank<ffn_bank<T, Activation>>;
+template <class T, class Activation, class Storage>
+soft_merge_bank(ffn_bank<T, Activation, Storage>) -> soft_merge_bank<ffn_bank<T, Activation, Storage>>;
 
 MOE_END

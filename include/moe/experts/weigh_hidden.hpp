@@ -15,10 +15,10 @@ MOE_BEGIN
 template <class Bank>
 class weigh_hidden;
 
-template <class T, class Activation>
-class weigh_hidden<ffn_bank<T, Activation>> {
+template <class T, class Activation, class Storage>
+class weigh_hidden<ffn_bank<T, Activation, Storage>> {
 public:
-    using Bank = ffn_bank<T, Activation>;
+    using Bank = ffn_bank<T, Activation, Storage>;
     using role = experts_part;
     using scalar = T;
     using gradient = gradient_t<Bank>;
@@ -63,8 +63,14 @@ public:
     gradient make_gradient() const { return moe::make_gradient(bank); }
 
     template <class V, class... P>
+        requires has_parameters<Bank>
     static void parameters(V&& v, P&... p) {
         Bank::parameters(v, detail::inner_of<weigh_hidden>(p)...);
+    }
+    template <class V, class P>
+        requires has_state<Bank>
+    static void state(V&& v, P& p) {
+        Bank::state(v, p.bank);
     }
 
 private:
@@ -79,7 +85,7 @@ private:
     }
 };
 
-template <class T, class Activation>
-weigh_hidden(ffn_bank<T, Activation>) -> weigh_hidden<ffn_bank<T, Activation>>;
+template <class T, class Activation, class Storage>
+weigh_hidden(ffn_bank<T, Activation, Storage>) -> weigh_hidden<ffn_bank<T, Activation, Storage>>;
 
 MOE_END
