@@ -9,7 +9,7 @@ others bf16. Before anything is timed, the peer's result is compared with that o
 weights the peer holds, rounded or quantised, and so is ours where it has the same. Every timed run stands between two
 measurements of the machine's limits, which also leave no weights in the caches; where memory binds it counts only if
 the two agree within 5 %. Adds two lines per case to FILE, peers/PEER_FORMAT/moe/... and peers/PEER_FORMAT/PEER/..., and
-ends with 3 if the peer is not installed.
+ends with 3 if the peer is not installed, with 1 if a result was wrong.
 """
 import argparse
 import statistics
@@ -38,8 +38,11 @@ PEERS = {
 }
 
 
+class WrongResult(Exception):
+    pass
+
+
 def check(layer, peer, form, inputs, tokens):
-    """Ends the program where ours or the peer's result is wrong."""
     ordinary = TOLERATED.get(form.rstrip("+"), TOLERATED_QUANTISED)
     tolerated_of_peer = TOLERATED_OF_TORCH[form] if isinstance(peer, Torch) else ordinary
     ours, other, wanted = [floats(tokens * layer.features) for _ in range(3)]
@@ -53,7 +56,7 @@ def check(layer, peer, form, inputs, tokens):
                 continue  # it has other weights
             error = layer.difference(y, wanted, tokens)
             if not error <= tolerated:
-                sys.exit(f"{whose} result is off by {error:.1e} of the largest element, more than {tolerated:.0e}")
+                raise WrongResult(f"{whose} result is off by {error:.1e} of the largest element, not {tolerated:.0e}")
 
 
 def timed(layer, call, bytes_touched, tokens, tiny):
@@ -100,6 +103,8 @@ def add_results(path, names, case, both):
 
 
 def compare_all(layer, peer, name, form, shape, options):
+    """Whether all results were right."""
+    right = True
     for threads in map(int, options.threads.split(",")):
         layer.set_threads(threads)
         peer.set_threads(threads)
@@ -107,8 +112,9 @@ def compare_all(layer, peer, name, form, shape, options):
             case = f"{shape}/T:{tokens}/threads:{threads}/uniform"
             try:
                 both = compare(layer, peer, form, tokens, options.runs, options.tiny)
-            except NotAvailable as why:
-                print(f"{name} {form} {case}: {why}")
+            except (NotAvailable, WrongResult) as why:
+                print(f"{name} {form} {case}: {why}", flush=True)
+                right = right and not isinstance(why, WrongResult)
                 continue
             if both is None:
                 print(f"{name} {form} {case}: not a quiet machine, no figures")
@@ -117,6 +123,7 @@ def compare_all(layer, peer, name, form, shape, options):
                   f"{1e3 * both[0]['seconds']:.2f} ms, ratio {both[1]['seconds'] / both[0]['seconds']:.2f}", flush=True)
             run = f"peers/{name}_{form}"
             add_results(options.results, (run + "/moe", f"{run}/{name}"), ((layer.format, form), case), both)
+    return right
 
 
 def main():
@@ -134,7 +141,7 @@ def main():
     options = parser.parse_args()
     kind, known = PEERS[options.peer]
     wanted = [f for f in known if options.formats is None or f in options.formats.split(",")]
-    compared = 0
+    compared, wrong = 0, 0
     for shape in options.shapes.split(","):
         for ours in ("f32", "bf16"):
             forms = [f for f in wanted if (f == "f32") == (ours == "f32")]
@@ -143,7 +150,7 @@ def main():
                 layer.set_threads(1)
                 try:
                     peer = kind(layer, options.peer, form, options.adapter)
-                    compare_all(layer, peer, options.peer, form, shape, options)
+                    wrong += not compare_all(layer, peer, options.peer, form, shape, options)
                 except NotAvailable as why:
                     print(f"{options.peer} {form} {shape}: {why}", flush=True)
                     continue
@@ -151,7 +158,7 @@ def main():
                 del peer
             if layer:
                 layer.close()
-    sys.exit(0 if compared else NOT_INSTALLED)
+    sys.exit(1 if wrong else 0 if compared else NOT_INSTALLED)
 
 
 main()
