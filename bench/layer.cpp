@@ -96,7 +96,7 @@ template <class Format>
 void add_all() {
     for (const bench::layer_shape& shape : bench::shapes()) {
         for (const index_t tokens : bench::token_counts()) {
-            for (const bench::load kind : bench::loads()) {
+            for (const bench::load kind : bench::loads(shape)) {
                 if (tokens == 1 && (kind == bench::load::zipf || kind == bench::load::one_hot)) continue;  // no skew
                 add_forward<Format>(shape, tokens, kind);
             }

@@ -5,10 +5,13 @@
 //             longest, so that their weights are cold
 //   zipf      the first choice is expert e with a probability ~ 1 / (e + 1)
 //   one_hot   all tokens use the same experts
-//   trace     what a file recorded: a line per token, the numbers of its experts
+//   trace     what a file recorded: a line per token, the numbers of its experts. bench/data/routes-E-K.txt for a layer
+//             with E experts and K of them a token; where there is none, and --trace names no other file, the layer has
+//             no such load
 #pragma once
 
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 #include <stdexcept>
 
@@ -23,10 +26,35 @@ inline const char* name_of(load kind) {
     return names[static_cast<int>(kind)];
 }
 
-inline std::vector<load> loads() {
+// The file that holds the trace of a layer, "" if there is none.
+inline std::string trace_file(const layer_shape& shape) {
+    if (!options().trace.empty()) return options().trace;
+    const std::string name = "routes-" + std::to_string(shape.experts) + "-" + std::to_string(shape.per_token) + ".txt";
+    const std::filesystem::path recorded = std::filesystem::path(MOE_BENCH_DATA) / name;
+    return std::filesystem::exists(recorded) ? recorded.string() : std::string();
+}
+
+inline std::vector<load> loads(const layer_shape& shape) {
     std::vector<load> list{load::uniform, load::zipf, load::one_hot};
-    if (!options().trace.empty()) list.push_back(load::trace);
+    if (!trace_file(shape).empty()) list.push_back(load::trace);
     return list;
+}
+
+// The experts of a line; throws where they are not K distinct ones of E.
+inline std::vector<index_t> experts_in(const std::string& line, const layer_shape& shape) {
+    std::istringstream words(line);
+    std::vector<index_t> experts;
+    for (index_t e = 0; words >> e;) experts.push_back(e);
+    std::vector<index_t> sorted = experts;
+    std::sort(sorted.begin(), sorted.end());
+    const bool distinct = std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end();
+    const bool fit = !sorted.empty() && sorted.front() >= 0 && sorted.back() < shape.experts;
+    if (!words.eof() || experts.size() != std::size_t(shape.per_token) || !distinct || !fit) {
+        throw std::runtime_error("trace: layer " + std::string(shape.name) + " wants " +
+                                 std::to_string(shape.per_token) + " distinct experts below " +
+                                 std::to_string(shape.experts) + " in every line, got: " + line);
+    }
+    return experts;
 }
 
 // The recorded experts [tokens * per_token], read once.
@@ -35,27 +63,14 @@ inline const std::vector<index_t>& recorded(const layer_shape& shape) {
     static const char* read_for = nullptr;
     if (read_for == shape.name) return experts;
     experts.clear();
-    std::ifstream file(options().trace);
-    if (!file) throw std::runtime_error("--trace: cannot read " + options().trace);
+    const std::string name = trace_file(shape);
+    std::ifstream file(name);
+    if (!file) throw std::runtime_error("trace: cannot read " + name);
     for (std::string line; std::getline(file, line);) {
-        std::istringstream words(line);
-        std::vector<index_t> of_token;
-        for (index_t e = 0; words >> e;) of_token.push_back(e);
-        const bool distinct = [&] {
-            std::vector<index_t> sorted = of_token;
-            std::sort(sorted.begin(), sorted.end());
-            return std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end();
-        }();
-        const bool fits = std::all_of(of_token.begin(), of_token.end(),
-                                      [&](index_t e) { return e >= 0 && e < shape.experts; });
-        if (of_token.size() != std::size_t(shape.per_token) || !distinct || !fits) {
-            throw std::runtime_error("--trace: layer " + std::string(shape.name) + " wants " +
-                                     std::to_string(shape.per_token) + " distinct experts below " +
-                                     std::to_string(shape.experts) + " in every line, got: " + line);
-        }
+        const std::vector<index_t> of_token = experts_in(line, shape);
         experts.insert(experts.end(), of_token.begin(), of_token.end());
     }
-    if (experts.empty()) throw std::runtime_error("--trace: no tokens in " + options().trace);
+    if (experts.empty()) throw std::runtime_error("trace: no tokens in " + name);
     read_for = shape.name;
     return experts;
 }

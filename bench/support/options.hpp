@@ -18,7 +18,7 @@ struct run_options {
     bool tiny = false;                // --tiny: sizes for a check of results, not for figures
     int runs = 7;                     // --runs=N: timed runs that must count; the median of them is reported
     std::vector<index_t> threads{1, 2};  // --threads=1,2
-    std::string trace;                // --trace=FILE: recorded choices, a line of expert numbers per token
+    std::string trace;                // --trace=FILE: recorded choices in place of those in bench/data
     std::string results;              // --results=FILE: a line per benchmark is added to it, for bench_report
     bool failed = false;              // a result was wrong
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <sstream>
 
 #include "moe/metrics/affinity.hpp"
 #include "support/cross_entropy.hpp"
@@ -31,20 +32,30 @@ void add_pairs(moe::matrix<double>& sum, const moe::matrix<double>& pairs) {
     }
 }
 
+// A pass over a text that predicts [first, last). The `lead` characters in front of the first that is asked about are
+// read, but take no part in the layers.
+struct reading {
+    std::size_t lead;
+    std::span<const int> read;
+    workspace w;
+
+    reading(const model& m, const corpus& text, std::size_t first, std::size_t last, moe::cpu& cpu)
+        : lead(std::min(first - 1, static_cast<std::size_t>(context) - 1)),
+          read(text.classes.data() + first - 1 - lead, lead + last - first),
+          w(static_cast<moe::index_t>(read.size()), m.head.bias.cols()) {
+        std::vector<std::uint8_t> mask(read.size(), 1);
+        std::fill_n(mask.begin(), lead, std::uint8_t{0});
+        const moe::index_t sequence[] = {0, static_cast<moe::index_t>(read.size())};
+        m.forward(cpu, {read, sequence, mask}, w);
+    }
+};
+
 // Predicts [first, last) and adds to the sums; `bits` is not yet divided.
 void add_chunk(const model& m, const corpus& text, std::size_t first, std::size_t last, moe::cpu& cpu,
                evaluation& sum) {
-    // The characters in front of the first that is asked about are read, but take no part in the layers.
-    const std::size_t lead = std::min(first - 1, static_cast<std::size_t>(context) - 1);
-    const std::size_t size = lead + last - first;
-    const std::span<const int> read(text.classes.data() + first - 1 - lead, size);
+    const reading pass(m, text, first, last, cpu);
+    const auto& [lead, read, w] = pass;
     const std::span<const int> wanted(text.classes.data() + first, last - first);
-    std::vector<std::uint8_t> mask(size, 1);
-    std::fill_n(mask.begin(), lead, std::uint8_t{0});
-    const moe::index_t sequence[] = {0, static_cast<moe::index_t>(size)};
-    workspace w(static_cast<moe::index_t>(size), m.head.bias.cols());
-    m.forward(cpu, {read, sequence, mask}, w);
-
     const moe::matrix_view<const float> asked =
         w.logits.view().middle_rows(static_cast<moe::index_t>(lead), static_cast<moe::index_t>(last - first));
     sum.bits += example::cross_entropy<float>(asked, wanted, 0, {}).surprise / std::log(2.0);
@@ -89,6 +100,24 @@ evaluation evaluate(const model& m, const corpus& text, std::size_t first, std::
     out.bits /= characters;
     out.characters_per_s = characters / time.seconds();
     return out;
+}
+
+std::string routes_text(const model& m, const corpus& text, std::size_t first, std::size_t last, int experts,
+                        moe::cpu& cpu) {
+    const reading pass(m, text, first, last, cpu);
+    const auto& routes = pass.w.tape[layers - 1].routing().routes;
+    std::ostringstream lines;
+    for (std::size_t t = pass.lead; t < pass.read.size(); ++t) {
+        const char* between = "";
+        for (auto slot = static_cast<std::size_t>(routes.offset[t]); slot < std::size_t(routes.offset[t + 1]); ++slot) {
+            const moe::index_t e = routes.expert[slot];
+            if (e < 0 || e >= experts) continue;
+            lines << between << e;
+            between = " ";
+        }
+        lines << '\n';
+    }
+    return lines.str();
 }
 
 }  // namespace text

@@ -30,4 +30,9 @@ struct evaluation {
 evaluation evaluate(const model& m, const corpus& text, std::size_t first, std::size_t last, int experts,
                     moe::cpu& cpu);
 
+// Which experts of the last layer the characters in front of [first, last) use: a line per character, the numbers of
+// its experts in the order of its routes. For bench/, whose load `trace` it is.
+std::string routes_text(const model& m, const corpus& text, std::size_t first, std::size_t last, int experts,
+                        moe::cpu& cpu);
+
 }  // namespace text

@@ -1,5 +1,6 @@
 // examples/text: a character model with two mixture-of-experts layers learns a text
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <span>
@@ -82,7 +83,8 @@ void run(options o) {
     const std::string file = o.text.empty() ? text::default_text : o.text;
     const std::string characters = text::load_text(file);
     text::reader reader = make_reader(o, characters);
-    for (const auto& [name, path] : {std::pair("--save", o.save), {"--svg", o.svg}, {"--json", o.json}}) {
+    for (const auto& [name, path] : {std::pair("--save", o.save), {"--svg", o.svg}, {"--routes", o.routes},
+                                     {"--json", o.json}}) {
         if (!path.empty()) example::check_writable(name, path);
     }
     const text::corpus corpus = classify(characters, reader.known);
@@ -102,6 +104,11 @@ void run(options o) {
     // The held-out characters are looked at here, once.
     r.held_out = evaluate(reader.predict, corpus, corpus.train, corpus.classes.size(), o.experts, cpu);
     r.bits = r.held_out.bits;
+    if (!o.routes.empty()) {
+        const std::size_t last = std::min(corpus.train + 512, corpus.classes.size());
+        example::write_file("--routes", o.routes,
+                            routes_text(reader.predict, corpus, corpus.train, last, o.experts, cpu));
+    }
     r.counting = counted(corpus, reader.known.classes());
     if (!o.load.empty()) r.characters_per_s = r.held_out.characters_per_s;
     r.sample = sample(reader.predict, reader.known, std::span(corpus.classes).first(corpus.train),

@@ -43,6 +43,8 @@ const example::option<options> table[] = {
      [](options& o, words n, words t) { o.load = file_name(n, t); }},
     {"svg", "FILE", "draw which expert serves which character, and which experts go together",
      [](options& o, words n, words t) { o.svg = file_name(n, t); }},
+    {"routes", "FILE", "write which experts of the second layer the first 512 held-out characters use, a line each",
+     [](options& o, words n, words t) { o.routes = file_name(n, t); }},
     {"json", "FILE", "write the results", [](options& o, words n, words t) { o.json = file_name(n, t); }},
 };
 

@@ -16,7 +16,7 @@ struct options : example::model_options {
     int steps = 1200;
     int sample = 300;
     double temperature = 0.7;
-    std::string text;
+    std::string text, routes;
 
     options() { hidden = 64; }
 };
