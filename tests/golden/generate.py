@@ -16,6 +16,7 @@ Many routers ask for `float32` by name. In the `float64` run such requests are w
 
 import argparse
 import importlib
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -303,7 +304,7 @@ def path_of(architecture):
 
 
 def strays():
-    """What is committed and made by no case, and files that are too large together."""
+    """What is committed or stands in README.md and is made by no case, or lacks a row; files too large together."""
     found = []
     named = {case.architecture: [] for case in cases.ALL}
     for case in cases.ALL:
@@ -312,6 +313,9 @@ def strays():
     for path in files:
         found += [f"{path.name} holds {name}, which no case makes"
                   for name in golden_file.read(path) if name not in named.get(path.stem, [])]
+    rows = re.findall(r"^\| `(\w+)` \|", (HERE / "README.md").read_text(), re.MULTILINE)
+    found += [f"README.md has no row for {case.name}" for case in cases.ALL if case.name not in rows]
+    found += [f"README.md has a row for {row}, which is no case" for row in rows if row not in sum(named.values(), [])]
     total = sum(path.stat().st_size for path in files)
     return found + ([f"{total} bytes, wanted at most {LARGEST}"] if total > LARGEST else [])
 
