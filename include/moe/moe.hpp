@@ -13,6 +13,7 @@
 #include "moe/core/build_info.hpp"
 #include "moe/core/view.hpp"
 #include "moe/core/storage.hpp"
+#include "moe/core/pages.hpp"
 #include "moe/core/adapt.hpp"
 #include "moe/core/batch.hpp"
 #include "moe/core/routes.hpp"

@@ -1,9 +1,6 @@
-#include <cinttypes>
-#include <cstdio>
-#include <fstream>
-
 #include "moe/core/storage.hpp"
 
+#include "core/smaps.hpp"
 #include "moe/core/adapt.hpp"
 #include "moe/core/panels.hpp"
 #include "support/catch.hpp"
@@ -34,20 +31,8 @@ TEST_CASE("blocks that ask for huge pages start at a huge page and hold their va
 #if defined(__linux__) && defined(__x86_64__)
 TEST_CASE("Linux is asked for huge pages where weights are large") {
     const moe::panels<float> large(8, 512, 1024), small(1, 64, 64);
-    const auto asked = [](const float* p) {
-        std::ifstream maps("/proc/self/smaps");
-        bool inside = false;
-        for (std::string line; std::getline(maps, line);) {
-            std::uintptr_t begin = 0, end = 0;
-            if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
-                inside = begin <= reinterpret_cast<std::uintptr_t>(p) && reinterpret_cast<std::uintptr_t>(p) < end;
-            }
-            if (inside && line.rfind("VmFlags:", 0) == 0) return line.find(" hg") != std::string::npos;
-        }
-        return false;
-    };
-    if (!std::ifstream("/proc/self/smaps")) return;
-    if (!std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled")) return;  // this kernel has none to give
+    if (!tells_of_huge_pages()) return;
+    const auto asked = [](const float* p) { return page_flags(p).find(" hg") != std::string::npos; };
     CHECK(asked(large.span().data()));
     CHECK(!asked(small.span().data()));
 }

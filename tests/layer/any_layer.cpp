@@ -93,3 +93,16 @@ TEST_CASE("a gradient of another type of layer is refused") {
     CHECK_THROWS_WITH(any.backward(b, y.view(), tape, dx.view(), wrong),
                       "moe: gradient: wanted one made by this layer, got one made by another type of layer");
 }
+
+TEST_CASE("first_touch refuses a layer behind any_layer, and moves one that is not") {
+    auto layer = make_layer<float>(2);
+    moe::any_layer<float> any = layer;
+    moe::cpu b;
+    CHECK_THROWS_WITH(moe::first_touch(b, any), Catch::Contains("0.weight") && Catch::Contains("before any_layer"));
+    moe::first_touch(b, layer);
+    CHECK(&layer.experts().up.space() == &moe::space_of<moe::huge_pages>);
+    moe::batch<float> in;
+    const auto x = moe::testing::random_matrix<float>(9, 5, 1);
+    in.x = x;
+    CHECK(moe::testing::same_bits(any(b, in), layer(b, in)));
+}

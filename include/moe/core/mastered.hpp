@@ -87,6 +87,11 @@ public:
         masters_.move_to(to);
         packed_.move_to(to);
     }
+    template <class Copy>
+    void renew(const memory_space& to, const Copy& copy) {
+        masters_.renew(to, copy);
+        packed_.renew(to, copy);
+    }
     void clear() {
         masters_.clear();
         packed_.clear();

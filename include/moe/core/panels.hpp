@@ -6,7 +6,7 @@
 //
 //     element (g, n, k)  ->  ((g * panels + n / width) * K + k) * width + n % width
 //
-// A panel is 256 bytes wide in the scalar that sums: 64 outputs where sums are floats, whatever the format of the weights.
+// A panel has 256 bytes of the scalar that sums: 64 outputs where sums are floats, whatever the format of the weights.
 // It is one forward stream for a matrix-vector product, holds a register tile for a matrix product, and serves both
 // products of the backward pass, so no weight is ever repacked, and optimisers, which work element by element, need not
 // know. The outputs behind the last one are zeros, and stay zeros because their gradients are.
@@ -112,6 +112,10 @@ public:
 
     const memory_space& space() const { return storage_.space(); }
     void move_to(const memory_space& to) { storage_.move_to(to); }
+    template <class Copy>
+    void renew(const memory_space& to, const Copy& copy) {
+        storage_.renew(to, copy);
+    }
     void clear() { storage_.clear(); }
 
     // All elements as stored, padding included.

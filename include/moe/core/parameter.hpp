@@ -143,12 +143,10 @@ void require_space(const char* model, const parameter_name& name, const Tensor& 
 
 }  // namespace detail
 
-// The same model (a layer, a part, a matrix) with its parameters and state in the memory of this backend: once before
-// training on a device, and back with moe::reference{} to look at the result. Gradients made from the copy lie beside
-// it. Throws for parts whose parameters are plain members.
-template <class B, class Model>
-Model copy_to(const B&, Model model) {
-    const memory_space& space = space_of<typename B::memory>;
+// The same model (a layer, a part, a matrix) with its parameters and state in a memory space. Gradients made from the
+// copy lie beside it. Throws for parts whose parameters are plain members where the host does not read the space.
+template <class Model>
+Model copy_to(const memory_space& space, Model model) {
     if constexpr (detail::has_space<Model>) {
         model.move_to(space);
     } else {
@@ -160,6 +158,12 @@ Model copy_to(const B&, Model model) {
         visit_state(move, model);
     }
     return model;
+}
+
+// In the memory of this backend: once before training on a device, and back with moe::reference{} to look at the result.
+template <class B, class Model>
+Model copy_to(const B&, Model model) {
+    return copy_to(space_of<typename B::memory>, std::move(model));
 }
 
 // The gradient of a part that has no parameters.

@@ -120,6 +120,15 @@ public:
         else if (size_ != 0) space_->copy_out(moved.data_, data_, bytes());
         *this = std::move(moved);
     }
+    // New memory for the elements, in a space that the host reads as it reads theirs; copy(to, from, bytes) is first to
+    // touch it.
+    template <class Copy>
+    void renew(const memory_space& to, const Copy& copy) {
+        if (size_ == 0) return;
+        buffer moved(static_cast<T*>(to.allocate(bytes())), size_, to);
+        copy(static_cast<void*>(moved.data_), static_cast<const void*>(data_), bytes());
+        *this = std::move(moved);
+    }
     // All elements become 0.
     void clear() {
         if (size_ != 0) space_->fill(data_, 0, bytes());
@@ -163,6 +172,10 @@ public:
 
     const memory_space& space() const { return storage_.space(); }
     void move_to(const memory_space& to) { storage_.move_to(to); }
+    template <class Copy>
+    void renew(const memory_space& to, const Copy& copy) {
+        storage_.renew(to, copy);
+    }
     void clear() { storage_.clear(); }
 
     matrix_view<T> view() { return {data(), rows_, cols_}; }
