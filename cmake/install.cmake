@@ -17,7 +17,8 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/moeConfig.cmake.in" "${
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/moeConfigVersion.cmake"
   VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/moeConfig.cmake" "${PROJECT_BINARY_DIR}/moeConfigVersion.cmake"
-  "${CMAKE_CURRENT_LIST_DIR}/xsimd.cmake" DESTINATION "${moe_config_dir}")
+  "${CMAKE_CURRENT_LIST_DIR}/xsimd.cmake" "${CMAKE_CURRENT_LIST_DIR}/dispatch.cmake"
+  "${CMAKE_CURRENT_LIST_DIR}/dispatch_level.cpp" DESTINATION "${moe_config_dir}")
 
 # For pkg-config; the prefix is wherever the file stands, so the installed tree may be moved. It asks for C++20 nowhere:
 # pkg-config has no word for it.

@@ -39,7 +39,7 @@ function(consume mode)
   foreach(i RANGE ${last})
     string(JSON command GET "${commands}" ${i} command)
     string(JSON file GET "${commands}" ${i} file)
-    if(file MATCHES "/isa_other\\.cpp$|/mixed_isas_other\\.cpp$")
+    if(file MATCHES "/isa_other\\.cpp$|/mixed_isas_other\\.cpp$|/dispatch_level\\.cpp$|/levels\\.dispatch/")
       continue()  # the consumer itself asks for another instruction set here
     endif()
     if(command MATCHES " (-m[a-z0-9]|-W|-O|-f|-D)[^ ]*")

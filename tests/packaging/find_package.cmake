@@ -7,7 +7,17 @@ file(REMOVE_RECURSE "${DIR}/moe")
 file(RENAME "${DIR}/a" "${DIR}/b")  # and the prefix may be moved
 consume(find_core "-Dmoe_ROOT=${DIR}/b")
 consume(find_io "-Dmoe_ROOT=${DIR}/b")
-consume(find_package "-Dmoe_ROOT=${DIR}/b")
+cmake_host_system_information(RESULT processor QUERY OS_PLATFORM)
+set(level armv8-a)
+if(processor MATCHES "^(x86_64|amd64)$")
+  set(level x86-64-v3)
+endif()
+consume(find_package "-Dmoe_ROOT=${DIR}/b" -DDISPATCH=${level})
+run("a program with kernels for several levels was not built, or fails" "${DIR}/consumer/use_dispatch")
+message(STATUS "${run_output}")
+if(NOT run_output MATCHES "^level (x86-64|x86-64-v3|armv8-a), ")
+  message(FATAL_ERROR "wanted the program to say its level, got ${run_output}")
+endif()
 
 # Without a JSON library moe is found as ever, and its component io is not.
 set(without ${CMAKE_COMMAND} -S "${SOURCE}/tests/packaging/consumer" -B "${DIR}/without" -G "${GENERATOR}"

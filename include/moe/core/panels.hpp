@@ -65,6 +65,12 @@ public:
         if (groups < 0 || outputs < 0 || inputs < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
         storage_ = buffer<T>(static_cast<std::size_t>(groups) * group_size());
     }
+    // Over elements as stored.
+    panels(index_t groups, index_t outputs, index_t inputs, buffer<T> elements)
+        : groups_(groups), outputs_(outputs), inputs_(inputs), storage_(std::move(elements)) {
+        if (groups < 0 || outputs < 0 || inputs < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
+        detail::require_size("weights as stored", span(), std::size_t(groups) * group_size());
+    }
 
     index_t groups() const { return groups_; }
     index_t outputs() const { return outputs_; }

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DDISPATCHED=<program> -DWHOLE=<program> -DLEVEL=x86-64-v3 -P same.cmake: both print the same hashes, and the first
+# says the level.
+cmake_minimum_required(VERSION 3.22...3.31)
+execute_process(COMMAND "${DISPATCHED}" ${LEVEL} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE err)
+if(NOT status EQUAL 0)
+  if(err MATCHES "dispatched_cpu level: wanted one of the levels in this program that the processor has .*got ${LEVEL}\n")
+    message(STATUS "skipped: this processor lacks ${LEVEL}, which was refused: ${err}")
+    return()
+  endif()
+  message(FATAL_ERROR "the level ${LEVEL} cannot be forced (status ${status}): ${err}")
+endif()
+execute_process(COMMAND "${WHOLE}" RESULT_VARIABLE status OUTPUT_VARIABLE wanted ERROR_VARIABLE err)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "the program compiled for ${LEVEL} fails (status ${status}): ${err}")
+endif()
+if(NOT wanted MATCHES "\ndouble weighted_sum_added [0-9a-f]+\n$")
+  message(FATAL_ERROR "the program compiled for ${LEVEL} did not print all it should:\n${wanted}")
+endif()
+if(NOT out STREQUAL "level ${LEVEL}\n${wanted}")
+  message(FATAL_ERROR "wanted 'level ${LEVEL}' and what the program compiled for it prints:\n${wanted}\n--- got\n${out}")
+endif()
+message(STATUS "the same: ${out}")
