@@ -77,7 +77,7 @@ TEMPLATE_TEST_CASE("short weights: the product equals the reference over every r
     }
 }
 
-TEMPLATE_TEST_CASE("short weights: products, epilogues and input gradients equal the reference on any number of threads",
+TEMPLATE_TEST_CASE("short weights: products, epilogues and input gradients equal the reference on any threads",
                    "", moe::bf16_panels, moe::f16_panels) {
     const grouping g(every_size(), 2);
     const moe::gated<moe::silu> swiglu;
@@ -119,8 +119,8 @@ TEMPLATE_TEST_CASE("short weights: products, epilogues and input gradients equal
     }
 }
 
-TEMPLATE_TEST_CASE("short weights: a row's bits depend on no other row, and a NaN stays in its row", "", moe::bf16_panels,
-                   moe::f16_panels) {
+TEMPLATE_TEST_CASE("short weights: a row's bits depend on no other row, and a NaN stays in its row", "",
+                   moe::bf16_panels, moe::f16_panels) {
     const index_t outputs = 70, inputs = 131;
     const auto w = random_short<TestType>(1, outputs, inputs, 1);
     auto a = random_rows<float>(17, inputs, 2);

@@ -11,7 +11,8 @@ using moe::index_t;
 template <class Storage>
 using bank_of = moe::ffn_bank<float, moe::gated<moe::silu>, Storage>;
 
-inline constexpr moe::bank_options options{.features = 21, .hidden = 70, .experts = 4, .bias = true, .seed = 3, .outputs = 9};
+inline constexpr moe::bank_options options{.features = 21, .hidden = 70, .experts = 4,
+                                           .bias = true,   .seed = 3,    .outputs = 9};
 
 template <class Bank, class... More>
 auto around(Bank bank, const More&... more) {

@@ -173,7 +173,9 @@ MOE_INLINE void transpose_registers(R (&r)[count]) {
     constexpr index_t n = index_t{count};
     constexpr index_t elements = static_cast<index_t>(sizeof(R) / sizeof(r[0][0]));
     unroll<n>([&](auto i) MOE_INLINE_LAMBDA {
-        if constexpr ((i & half) == 0) exchange<half>(r[i], r[i + half], std::make_integer_sequence<index_t, elements>{});
+        if constexpr ((i & half) == 0) {
+            exchange<half>(r[i], r[i + half], std::make_integer_sequence<index_t, elements>{});
+        }
     });
     if constexpr (2 * half < n) transpose_registers<2 * half>(r);
 }

@@ -12,7 +12,7 @@
 // each), sums and everything between the products stay in float. With float16 only weights are rounded, to nearest: a
 // relative error of at most 2^-11 from 2^-14 to 65504, an absolute one of at most 2^-25 below, infinity from 65520 on;
 // inputs stay as they are, and results have the bits of a float bank with the rounded weights. Gradients of inputs use
-// the rounded weights, gradients of weights belong to the masters: the roundings count as identities (straight-through).
+// the rounded weights, gradients of weights belong to the masters: roundings count as identities (straight-through).
 #pragma once
 
 #include "moe/core/mastered.hpp"

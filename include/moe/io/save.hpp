@@ -6,8 +6,8 @@
 // file moves between instruction sets.
 //
 //     8 bytes    "moe\r\n\x1a\n\0"            4 bytes    format version, 1           4 bytes    number of tensors
-//     a tensor   4 bytes length of its name, the name, 1 byte scalar (1 float32, 2 float64, 3 bfloat16, 4 float16), 1 byte
-//                rank (0 to 3), 4 bytes for each dimension, the elements
+//     a tensor   4 bytes length of its name, the name, 1 byte scalar (1 float32, 2 float64, 3 bfloat16, 4 float16),
+//                1 byte rank (0 to 3), 4 bytes for each dimension, the elements
 //     8 bytes    FNV-1a of everything before it
 //
 // errors        io_error naming file and tensor: unreadable, truncated, damaged, another version, other names or shapes.

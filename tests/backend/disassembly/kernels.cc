@@ -33,7 +33,8 @@ __attribute__((flatten)) void check_tile_bf16(const moe::detail::bf16_product::i
         moe::detail::row_elements<input>{a, 0}, b, depth, c, false, {});
 }
 
-__attribute__((flatten)) void check_tile_f16(const float* const* a, const moe::float16* b, moe::index_t depth, float* c) {
+__attribute__((flatten)) void check_tile_f16(const float* const* a, const moe::float16* b, moe::index_t depth,
+                                             float* c) {
     moe::detail::multiply_tile<moe::detail::widened_f16, moe::detail::widened_f16::tile_rows>(
         moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
 }
