@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # What takes too long for every change:
-#   cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS] [mutation]
+#   cmake -P cmake/long.cmake -- [fuzz SECONDS] [fuzz_io SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS]
+#     [mutation]
 #   fuzz SECONDS  every fuzz target with libFuzzer, that long each (needs clang++)
+#   fuzz_io SECONDS  the targets that read files, that long in all; 1800 before a release
 #   bench         all benchmarks in full
 #   nvcc          every header a CUDA translation unit may include, compiled by nvcc; a layer for moe::cuda, linked, and
 #                 run where there is a device
@@ -29,8 +31,8 @@ foreach(i RANGE ${last})
   endif()
 endforeach()
 if(NOT words)
-  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [bench] [nvcc] [newest] [scalars] "
-    "[soak SECONDS] [mutation]")
+  message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [fuzz_io SECONDS] [bench] [nvcc] "
+    "[newest] [scalars] [soak SECONDS] [mutation]")
 endif()
 cmake_host_system_information(RESULT jobs QUERY NUMBER_OF_LOGICAL_CORES)
 
@@ -41,15 +43,17 @@ function(run sentence)
   endif()
 endfunction()
 
-function(long_fuzz seconds)
+function(require_seconds word seconds)
   if(NOT seconds MATCHES "^[0-9]+$")
-    message(FATAL_ERROR "fuzz needs a number of seconds, got '${seconds}'")
+    message(FATAL_ERROR "${word} needs a number of seconds, got '${seconds}'")
   endif()
+endfunction()
+
+# Each of the named targets, one after the other.
+function(fuzz_targets seconds)
   run("the fuzz targets cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/fuzz"
     -DCMAKE_CXX_COMPILER=clang++ -DMOE_FUZZ=ON -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
-  file(GLOB targets "${source}/tests/fuzz/*.cpp")
-  foreach(target ${targets})
-    get_filename_component(name "${target}" NAME_WE)
+  foreach(name ${ARGN})
     run("${name} cannot be built" ${CMAKE_COMMAND} --build "${work}/fuzz" --parallel ${jobs} --target libfuzzer_${name})
     file(MAKE_DIRECTORY "${work}/fuzz/found/${name}")
     set(corpus "${source}/tests/fuzz/corpus/${name}")
@@ -60,6 +64,21 @@ function(long_fuzz seconds)
       -max_total_time=${seconds} -max_len=65536 -timeout=25 "-artifact_prefix=${work}/fuzz/found/"
       "${work}/fuzz/found/${name}" ${corpus})
   endforeach()
+endfunction()
+
+function(long_fuzz seconds)
+  require_seconds(fuzz "${seconds}")
+  file(GLOB targets "${source}/tests/fuzz/*.cpp")
+  list(TRANSFORM targets REPLACE ".*/([^/]*)\\.cpp$" "\\1")
+  fuzz_targets(${seconds} ${targets})
+endfunction()
+
+function(long_fuzz_io seconds)
+  require_seconds(fuzz_io "${seconds}")
+  set(targets config gguf load routing_record safetensors shard_index)
+  list(LENGTH targets count)
+  math(EXPR each "(${seconds} + ${count} - 1) / ${count}")
+  fuzz_targets(${each} ${targets})
 endfunction()
 
 function(long_bench)
@@ -111,9 +130,7 @@ function(long_scalars)
 endfunction()
 
 function(long_soak seconds)
-  if(NOT seconds MATCHES "^[0-9]+$")
-    message(FATAL_ERROR "soak needs a number of seconds, got '${seconds}'")
-  endif()
+  require_seconds(soak "${seconds}")
   run("the soak cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/soak" -DCMAKE_BUILD_TYPE=Release
     -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
   run("the soak cannot be built" ${CMAKE_COMMAND} --build "${work}/soak" --target soak_layer)
@@ -127,15 +144,12 @@ endfunction()
 
 while(words)
   list(POP_FRONT words word)
-  if(word STREQUAL "fuzz")
+  if(word MATCHES "^(fuzz|fuzz_io|soak)$")
     list(POP_FRONT words seconds)
-    long_fuzz("${seconds}")
-  elseif(word STREQUAL "soak")
-    list(POP_FRONT words seconds)
-    long_soak("${seconds}")
+    cmake_language(CALL long_${word} "${seconds}")
   elseif(word MATCHES "^(bench|mutation|nvcc|newest|scalars)$")
     cmake_language(CALL long_${word})
   else()
-    message(FATAL_ERROR "'${word}' is none of fuzz, bench, mutation, nvcc, newest, scalars, soak")
+    message(FATAL_ERROR "'${word}' is none of fuzz, fuzz_io, bench, mutation, nvcc, newest, scalars, soak")
   endif()
 endwhile()
