@@ -51,7 +51,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try {
         const io::layer_config config(moe::parse_json(text, "config.json"), "config.json", choice / 2);
         io::detail::all_presets<float>::apply([&]<auto... Presets>() {
-            (read_options<typename io::detail::preset_traits<decltype(Presets)>::options>(config, {no_weights, ""}, choice % 2 == 0), ...);
+            using io::detail::preset_traits;
+            const io::layer_source source{no_weights, ""};
+            (read_options<typename preset_traits<decltype(Presets)>::options>(config, source, choice % 2 == 0), ...);
         });
     } catch (const moe::io_error&) {
     }

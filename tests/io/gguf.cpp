@@ -162,28 +162,34 @@ TEST_CASE("numbers of things that the file has no room for are refused before me
     const auto array = [](std::uint32_t type, std::uint64_t count) {
         return gguf_bytes::number(type) + gguf_bytes::number(count);
     };
-    CHECK_THAT(refusal(small().value("k", 9, array(12, std::uint64_t{1} << 61)).bytes()), Catch::Contains("key 'k': wanted at most"));
-    CHECK_THAT(refusal(small().value("k", 9, array(8, std::uint64_t{1} << 61)).bytes()), Catch::Contains("elements, got 23058"));
+    CHECK_THAT(refusal(small().value("k", 9, array(12, std::uint64_t{1} << 61)).bytes()),
+               Catch::Contains("key 'k': wanted at most"));
+    CHECK_THAT(refusal(small().value("k", 9, array(8, std::uint64_t{1} << 61)).bytes()),
+               Catch::Contains("elements, got 23058"));
     CHECK_THAT(refusal(small().value("k", 8, gguf_bytes::number(~std::uint64_t{0})).bytes()),
                Catch::Contains("key 'k': wanted a text of at most"));
 }
 
 TEST_CASE("values of unknown types, arrays of arrays, bools of other bytes and keys that occur twice are refused") {
-    CHECK_THAT(refusal(small().value("k", 13, "").bytes()), Catch::Contains("key 'k': wanted a type from 0 to 12, got 13"));
+    CHECK_THAT(refusal(small().value("k", 13, "").bytes()),
+               Catch::Contains("key 'k': wanted a type from 0 to 12, got 13"));
     const std::string nested = gguf_bytes::number(9u) + gguf_bytes::number(std::uint64_t{1});
     CHECK_THAT(refusal(small().value("k", 9, nested + nested).bytes()),
                Catch::Contains("key 'k': wanted an array of numbers or texts, got one of arrays"));
     CHECK_THAT(refusal(small().value("k", 7, "\x02").bytes()), Catch::Contains("key 'k': wanted 0 or 1 for a bool"));
-    CHECK_THAT(refusal(small().u32("k", 1).u32("k", 1).bytes()), Catch::Contains("key 'k': wanted every key once, got it twice"));
+    CHECK_THAT(refusal(small().u32("k", 1).u32("k", 1).bytes()),
+               Catch::Contains("key 'k': wanted every key once, got it twice"));
 }
 
 TEST_CASE("an alignment that is no power of two is refused, any power of two is taken") {
     for (const std::uint32_t wrong : {0u, 24u, ~0u}) {
         CHECK_THAT(refusal(small().u32("general.alignment", wrong).bytes()),
-                   Catch::Contains("general.alignment: wanted a power of two of type uint32, got " + std::to_string(wrong)));
+                   Catch::Contains("general.alignment: wanted a power of two of type uint32, got " +
+                                   std::to_string(wrong)));
     }
     CHECK_THAT(refusal(small().string("general.alignment", "32").bytes()), Catch::Contains("general.alignment"));
-    CHECK_THAT(refusal(small().u32("general.alignment", 64).bytes()), Catch::Contains("an offset that is a multiple of 64, got 32"));
+    CHECK_THAT(refusal(small().u32("general.alignment", 64).bytes()),
+               Catch::Contains("an offset that is a multiple of 64, got 32"));
     gguf_bytes b;
     b.alignment = 256;
     b.u32("general.alignment", 256).floats("a", {1}, {1}).floats("b", {1}, {2});
@@ -191,22 +197,29 @@ TEST_CASE("an alignment that is no power of two is refused, any power of two is 
 }
 
 TEST_CASE("tensors of unknown types, too many dimensions, broken blocks, other offsets or twice the name are refused") {
-    CHECK_THAT(refusal(small().tensor("t", {32}, 4, 0).bytes()), Catch::Contains("tensor 't': wanted a type of ggml, got number 4"));
+    CHECK_THAT(refusal(small().tensor("t", {32}, 4, 0).bytes()),
+               Catch::Contains("tensor 't': wanted a type of ggml, got number 4"));
     CHECK_THAT(refusal(small().tensor("t", {32}, 4000, 0).bytes()), Catch::Contains("got number 4000"));
-    CHECK_THAT(refusal(small().tensor("t", {1, 1, 1, 1, 1}, 0, 0).bytes()), Catch::Contains("wanted at most 4 dimensions, got 5"));
+    CHECK_THAT(refusal(small().tensor("t", {1, 1, 1, 1, 1}, 0, 0).bytes()),
+               Catch::Contains("wanted at most 4 dimensions, got 5"));
     CHECK_THAT(refusal(small().tensor("t", {48, 2}, 8, 0).bytes()),
                Catch::Contains("tensor 't': wanted columns in blocks of 32, got Q8_0 [2, 48]"));
-    CHECK_THAT(refusal(small().tensor("t", {1}, 0, 4).bytes()), Catch::Contains("an offset that is a multiple of 32, got 4"));
+    CHECK_THAT(refusal(small().tensor("t", {1}, 0, 4).bytes()),
+               Catch::Contains("an offset that is a multiple of 32, got 4"));
     CHECK_THAT(refusal(small().tensor("a", {1}, 0, 64).bytes()), Catch::StartsWith("moe: "));
-    CHECK_THAT(refusal(small().tensor("a", {0}, 0, 0).bytes()), Catch::Contains("tensor 'a': wanted every tensor once, got it twice"));
+    CHECK_THAT(refusal(small().tensor("a", {0}, 0, 0).bytes()),
+               Catch::Contains("tensor 'a': wanted every tensor once, got it twice"));
 }
 
 TEST_CASE("data outside of the file, shapes and offsets beyond 2^64 and data that two tensors have are refused") {
     constexpr std::uint64_t far = std::uint64_t{1} << 63;
-    CHECK_THAT(refusal(small().tensor("t", {100}, 0, 0).bytes()), Catch::Contains("tensor 't': wanted data inside the 64 bytes"));
+    CHECK_THAT(refusal(small().tensor("t", {100}, 0, 0).bytes()),
+               Catch::Contains("tensor 't': wanted data inside the 64 bytes"));
     CHECK_THAT(refusal(small().tensor("t", {1}, 0, ~std::uint64_t{31}).bytes()), Catch::Contains("wanted data inside"));
-    CHECK_THAT(refusal(small().tensor("t", {far, 2}, 0, 0).bytes()), Catch::Contains("a shape with fewer than 2^64 bytes"));
-    CHECK_THAT(refusal(small().tensor("t", {1u << 31, 1u << 31, 4}, 0, 0).bytes()), Catch::Contains("fewer than 2^64 bytes"));
+    CHECK_THAT(refusal(small().tensor("t", {far, 2}, 0, 0).bytes()),
+               Catch::Contains("a shape with fewer than 2^64 bytes"));
+    CHECK_THAT(refusal(small().tensor("t", {1u << 31, 1u << 31, 4}, 0, 0).bytes()),
+               Catch::Contains("fewer than 2^64 bytes"));
     CHECK_THAT(refusal(small().tensor("t", {0, far, far}, 0, 0).bytes()), Catch::Contains("fewer than 2^64 bytes"));
     CHECK_THAT(refusal(small().tensor("t", {1}, 0, 32).bytes()), Catch::Contains("wanted data of its own"));
 }

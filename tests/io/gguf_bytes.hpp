@@ -28,7 +28,8 @@ public:
     gguf_bytes& u32(const std::string& key, std::uint32_t n) { return value(key, 4, number(n)); }
     gguf_bytes& string(const std::string& key, const std::string& s) { return value(key, 8, text(s)); }
     // Dimensions as the format has them: columns first.
-    gguf_bytes& tensor(const std::string& name, std::vector<std::uint64_t> dims, std::uint32_t type, std::uint64_t offset) {
+    gguf_bytes& tensor(const std::string& name, std::vector<std::uint64_t> dims, std::uint32_t type,
+                       std::uint64_t offset) {
         std::string t = text(name) + number<std::uint32_t>(static_cast<std::uint32_t>(dims.size()));
         for (const std::uint64_t d : dims) t += number(d);
         tensors_.push_back(t + number(type) + number(offset));
@@ -43,7 +44,8 @@ public:
     }
 
     std::string bytes() const {
-        std::string out = magic + number(version) + number(tensors_.size() + more_tensors) + number(values_.size() + more_values);
+        std::string out = magic + number(version);
+        out += number(tensors_.size() + more_tensors) + number(values_.size() + more_values);
         for (const auto& v : values_) out += v;
         for (const auto& t : tensors_) out += t;
         out.resize((out.size() + alignment - 1) / alignment * alignment);

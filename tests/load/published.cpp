@@ -1,9 +1,12 @@
 // tests/load: models that transformers saved compute, when they are loaded, what its classes compute
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 
+#include "moe/io/save.hpp"
 #include "moe/load.hpp"
 #include "moe/moe.hpp"
 #include "moe/presets/switch_transformers_pass.hpp"
@@ -163,6 +166,25 @@ int exact_types_agree(const io::checkpoint_model& model, const expected_result& 
     });
 }
 
+// By preset: the composition that docs/presets.md states, where it is the name of a preset that one's.
+std::map<std::string, std::string> documented_compositions() {
+    std::map<std::string, std::string> rows;
+    std::ifstream page(MOE_TEST_SOURCE_DIR "/docs/presets.md");
+    for (std::string line; std::getline(page, line);) {
+        std::vector<std::string> cells;
+        for (std::size_t at = 0, bar; (bar = line.find(" | ", at)) != std::string::npos; at = bar + 3) {
+            cells.push_back(line.substr(at, bar - at));
+        }
+        if (cells.size() < 3 || !cells[1].starts_with("[`")) continue;
+        rows[cells[1].substr(2, cells[1].find('`', 2) - 2)] = cells[2];
+    }
+    const auto written = rows;
+    for (auto& [preset, text] : rows) {
+        for (int i = 0; i < 4 && written.contains(text); ++i) text = written.at(text);
+    }
+    return rows;
+}
+
 }  // namespace
 
 TEST_CASE("models that transformers saved have the weights of its classes, bit for bit, and compute what these do",
@@ -189,6 +211,53 @@ TEST_CASE("models that transformers saved have the weights of its classes, bit f
     CHECK(layouts.size() >= 6);
 }
 
+TEST_CASE("the same models as GGUF files are the same layers, bit for bit, by both ways to load", "[load]") {
+    // The limit of gpt-oss and the tolerance of phimoe are constants of llama.cpp; these models have others.
+    const std::set<std::string> with_other_constants = {"gpt_oss", "phimoe"};
+    std::set<std::string> presets;
+    int models = 0;
+    for (const auto& entry : fs::directory_iterator(data.parent_path() / "gguf")) {
+        const std::string name = entry.path().stem().string();
+        INFO(name);
+        const expected_result want(data / name);
+        const io::checkpoint_model model(entry.path().string()), original((data / name).string());
+        io::loaded_layer about, saved;
+        moe::any_layer<float> layer = io::load_layer(model, want.layer, {}, &about);
+        moe::any_layer<float> same = io::load_layer(original, want.layer, {}, &saved);
+        CHECK(about.preset == std::string(saved.preset));
+        CHECK(moe::to_bytes(layer) == moe::to_bytes(same));
+        const std::vector<float> y = outputs(layer, want.batch());
+        if (!with_other_constants.contains(name)) CHECK(y == outputs(same, want.batch()));
+        CHECK(exact_types_agree(model, want, y) == 1);
+        const auto listed = io::list_layers(model);
+        CHECK(listed.size() == 1);
+        CHECK(listed.at(0).layer == want.layer);
+        presets.insert(about.preset);
+        ++models;
+    }
+    CHECK(models >= 23);
+    CHECK(presets.size() >= 19);
+}
+
+TEST_CASE("gpt-oss in MXFP4 is, bit for bit, the layer of the weights that transformers decodes", "[load]") {
+    const fs::path folder = data.parent_path() / "mxfp4";
+    io::loaded_layer packed, decoded;
+    const io::checkpoint_model released((folder / "packed").string()), plain((folder / "decoded").string());
+    auto a = io::load<moe::presets::gpt_oss<float>>(released, 0, {}, &packed);
+    auto b = io::load<moe::presets::gpt_oss<float>>(plain, 0, {}, &decoded);
+    CHECK(packed.weights.layout == io::expert_layout::interleaved_rows);
+    CHECK(decoded.weights.layout == io::expert_layout::interleaved);
+    CHECK(moe::to_bytes(a) == moe::to_bytes(b));
+
+    moe::matrix<float> x(4, a.features());
+    for (std::size_t i = 0; i < x.span().size(); ++i) x.span()[i] = float(i % 13) / 8.0f - 0.75f;
+    moe::batch<float> in;
+    in.x = x;
+    const auto y = outputs(io::load_layer(released, 0), in);
+    CHECK(y == outputs(b, in));
+    CHECK(std::any_of(y.begin(), y.end(), [](float v) { return v != 0.0f; }));
+}
+
 TEST_CASE("a model is refused by a preset of another architecture, with the names of those that fit", "[load]") {
     CHECK_THROWS_WITH(io::load<moe::presets::mixtral<float>>((data / "qwen3_moe").string(), 0),
                       Catch::Contains("wanted a layer of the architectures mixtral, minimax, got model_type 'qwen3_moe'"));
@@ -208,4 +277,18 @@ TEST_CASE("a Switch is loaded with dropped tokens passed on where that preset is
     // Nothing is dropped here: both presets give the same.
     CHECK(outputs(layer, want.batch()) ==
           outputs(io::load<moe::presets::switch_transformers<float>>(model, want.layer), want.batch()));
+}
+
+TEST_CASE("what the loader says of a composition is what docs/presets.md says of the preset", "[load]") {
+    const auto documented = documented_compositions();
+    io::detail::all_presets<float>::apply([&]<auto... Presets>() {
+        const auto compare = [&]<class Options>(std::type_identity<Options> which) {
+            for (const auto& a : io::architectures(which)) {
+                INFO(a.preset);
+                REQUIRE(documented.contains(a.preset));
+                CHECK(documented.at(a.preset) == a.composition);
+            }
+        };
+        (compare(std::type_identity<typename io::detail::preset_traits<decltype(Presets)>::options>{}), ...);
+    });
 }

@@ -8,7 +8,7 @@
 //
 // errors        io_error with the lists of missing, extra and misshaped tensors; value_error for a named layout that the
 //               architecture does not have
-// memory        beside the layer one expert's matrix in the scalar that the layer keeps it in, two where it is transposed.
+// memory        beside the layer one expert's matrix in the scalar that the layer keeps, two where it is transposed.
 //               Weights in a short format are set from the file's values directly: bfloat16 banks hold the very numbers
 //               of bfloat16 files
 #pragma once
@@ -33,8 +33,8 @@ using scalar_of = std::remove_cvref_t<decltype(*flat(std::declval<Tensor&>()).be
 
 // What a tensor's elements are read as: its own scalar, or floats where it packs those itself.
 template <class Tensor>
-using element_read =
-    std::conditional_t<grouped_weights<Tensor> && !moe::detail::floating_element<scalar_of<Tensor>>, float, scalar_of<Tensor>>;
+using element_read = std::conditional_t<grouped_weights<Tensor> && !moe::detail::floating_element<scalar_of<Tensor>>,
+                                        float, scalar_of<Tensor>>;
 
 // Fills one parameter group by group.
 class weight_reader {

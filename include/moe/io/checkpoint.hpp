@@ -91,7 +91,8 @@ private:
         for (const gguf_file& file : gguf_) {
             for (const stored_tensor& t : file.stored()) {
                 if (!stored_.emplace(t.name, &t).second) {
-                    throw io_error(detail::wanted_got(t.where(), "a tensor in one of the files", "it in another one, too"));
+                    throw io_error(
+                        detail::wanted_got(t.where(), "a tensor in one of the files", "it in another one, too"));
                 }
             }
             tensors_.insert(tensors_.end(), file.tensors().begin(), file.tensors().end());

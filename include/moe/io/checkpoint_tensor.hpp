@@ -144,7 +144,8 @@ private:
         const std::size_t row_bytes = static_cast<std::size_t>(out.cols / wide) * format->bytes;
         std::array<float, ggml_largest_block> values;
         for (index_t r = 0; r < out.rows; ++r) {
-            const unsigned char* from = codes->bytes.data() + static_cast<std::size_t>(first_row + std::uint64_t(r)) * row_bytes;
+            const std::size_t row = static_cast<std::size_t>(first_row + std::uint64_t(r));
+            const unsigned char* from = codes->bytes.data() + row * row_bytes;
             for (index_t c = 0; c < out.cols; c += wide, from += format->bytes) {
                 format->decode(from, values.data());
                 for (index_t i = 0; i < wide; ++i) out(r, c + i) = static_cast<T>(values[static_cast<std::size_t>(i)]);

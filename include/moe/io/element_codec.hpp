@@ -9,7 +9,7 @@
 //
 // Nothing else is converted: an integer never becomes a float on the way, nor a float an integer. Bytes are
 // little-endian and need no alignment. What holds for bfloat16 holds for every storage format of this library: a class
-// that is made of a float or double and becomes a float. Its own codes in a file keep their values (a NaN becomes quiet).
+// that is made of a float or double and becomes a float. Its own codes in a file keep their values (NaN becomes quiet).
 #pragma once
 
 #include <concepts>

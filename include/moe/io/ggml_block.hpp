@@ -6,8 +6,8 @@
 //
 //     format  block   bytes                                   value of element i
 //     Q8_0    32      d fp16, q int8[32]                      d * q[i]
-//     Q4_0    32      d fp16, q u8[16]                        d * (c - 8)        c = low(q[i]), from 16 on high(q[i - 16])
-//     Q4_1    32      d fp16, m fp16, q u8[16]                d * c + m          c as above
+//     Q4_0    32      d fp16, q u8[16]                        d * (c - 8)     c = low(q[i]), from 16 on high(q[i - 16])
+//     Q4_1    32      d fp16, m fp16, q u8[16]                d * c + m       c as above
 //     MXFP4   32      e u8, q u8[16]                          2^(e - 128) * (2 e2m1(c)), of integers: 255 is no NaN
 //                                                             as a scale, and there is no -0
 //     Q4_K    256     d fp16, m fp16, s u8[12], q u8[128]     d * scale(j) * c - m * least(j), j = i / 32,

@@ -70,14 +70,16 @@ private:
         const auto name = read_gguf_string(reader_, "key");
         const std::string key(name.begin(), name.end());
         const std::string what = "key " + excerpt(key);
-        if (!values.emplace(key, read_gguf_value(reader_, what)).second) reader_.fail(what, "every key once", "it twice");
+        const bool fresh = values.emplace(key, read_gguf_value(reader_, what)).second;
+        if (!fresh) reader_.fail(what, "every key once", "it twice");
     }
 
     std::uint64_t read_alignment() const {
         const auto found = values.find("general.alignment");
         if (found == values.end()) return 32;
         const json_value v = found->second.json();
-        const bool fits = found->second.type == gguf_type::u32 && v.is_number() && std::has_single_bit(v.get<std::uint32_t>());
+        const bool number = found->second.type == gguf_type::u32 && v.is_number();
+        const bool fits = number && std::has_single_bit(v.get<std::uint32_t>());
         if (!fits) reader_.fail("general.alignment", "a power of two of type uint32", v.dump());
         return v.get<std::uint32_t>();
     }
@@ -95,12 +97,14 @@ private:
         if (format == nullptr) reader_.fail(what, "a type of ggml", std::string("number ") + std::to_string(type));
         const auto offset = reader_.number<std::uint64_t>(what);
         if (offset % alignment != 0) {
-            reader_.fail(what, std::string("an offset that is a multiple of ") + std::to_string(alignment), std::to_string(offset));
+            reader_.fail(what, std::string("an offset that is a multiple of ") + std::to_string(alignment),
+                         std::to_string(offset));
         }
         const stored_shape in_bytes = bytes_of(what, shape, *format);
         const auto plain = plain_type(*format);
         stored.push_back({name, plain.value_or(stored_type::u8), plain ? shape : in_bytes, {}, path_});
-        weights.push_back({name, shape, plain ? weight_packing::plain : weight_packing::ggml_blocks, nullptr, nullptr, format});
+        const auto packing = plain ? weight_packing::plain : weight_packing::ggml_blocks;
+        weights.push_back({name, shape, packing, nullptr, nullptr, format});
         ranges_.push_back({offset, rows_of(in_bytes) * columns_of(in_bytes)});
     }
 
@@ -164,7 +168,7 @@ private:
 
     file_reader reader_;
     std::shared_ptr<const std::string> path_;
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges_;  // offset and bytes of stored[i], until they are sorted
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges_;  // offset and bytes of stored[i], until it is sorted
 };
 
 }  // namespace detail
@@ -174,7 +178,7 @@ public:
     explicit gguf_file(const std::string& path) : path_(path), file_(path), header_(file_.bytes(), path) {}
 
     std::span<const checkpoint_tensor> tensors() const { return header_.weights; }  // by name
-    std::span<const stored_tensor> stored() const { return header_.stored; }        // blocks as bytes, of the same order
+    std::span<const stored_tensor> stored() const { return header_.stored; }  // in the same order, blocks as bytes
     const std::map<std::string, gguf_value, std::less<>>& values() const { return header_.values; }
     const std::string& path() const { return path_; }
 

@@ -27,7 +27,8 @@ inline std::uint64_t split_number(const gguf_file& file, const char* key, std::u
 
 inline std::string split_ending(std::uint64_t file, std::uint64_t count) {
     char text[64];
-    std::snprintf(text, sizeof text, "-%05u-of-%05u.gguf", static_cast<unsigned>(file + 1), static_cast<unsigned>(count));
+    std::snprintf(text, sizeof text, "-%05u-of-%05u.gguf", static_cast<unsigned>(file + 1),
+                  static_cast<unsigned>(count));
     return text;
 }
 
@@ -39,14 +40,16 @@ inline std::vector<gguf_file> open_gguf_files(const std::string& path) {
     if (count < 2) return files;
     const std::string ending = split_ending(0, count);
     if (split_number(files[0], "split.no", 0) != 0 || !path.ends_with(ending)) {
-        throw io_error(wanted_got(path, "the first file of the model, whose name ends in " + ending, "another of its files"));
+        throw io_error(
+            wanted_got(path, "the first file of the model, whose name ends in " + ending, "another of its files"));
     }
     const std::string start = path.substr(0, path.size() - ending.size());
     for (std::uint64_t i = 1; i < count; ++i) {
         files.emplace_back(start + split_ending(i, count));
-        if (split_number(files.back(), "split.no", 0) == i && split_number(files.back(), "split.count", 1) == count) continue;
-        throw io_error(wanted_got(files.back().path(), std::string("file ") + std::to_string(i + 1) + " of " +
-                                                           std::to_string(count) + " of a model", "another"));
+        const gguf_file& next = files.back();
+        if (split_number(next, "split.no", 0) == i && split_number(next, "split.count", 1) == count) continue;
+        throw io_error(wanted_got(next.path(), std::string("file ") + std::to_string(i + 1) + " of " +
+                                                   std::to_string(count) + " of a model", "another"));
     }
     return files;
 }

@@ -4,8 +4,8 @@
 //     0-5 uint8 int8 uint16 int16 uint32 int32    6 float32    7 bool, one byte    8 string: uint64 length, bytes
 //     9 array: uint32 type, uint64 count, values  10 uint64    11 int64            12 float64
 //
-// A value is checked and passed over, not copied: the words of a vocabulary cost a walk. Arrays of arrays are refused, as
-// llama.cpp refuses them.
+// A value is checked and passed over, not copied: the words of a vocabulary cost a walk. Arrays of arrays are refused,
+// as llama.cpp refuses them.
 //
 // errors        io_error naming file, key, wanted and got: a type that there is not, lengths and counts past the end, a
 //               bool that is neither 0 nor 1
@@ -55,7 +55,8 @@ inline json_value scalar_at(gguf_type type, const unsigned char* p) {
 inline std::span<const unsigned char> read_gguf_string(file_reader& file, const std::string& what) {
     const auto length = file.number<std::uint64_t>(what);
     if (length > file.left()) {
-        file.fail(what, std::string("a text of at most ") + std::to_string(file.left()) + " bytes", std::to_string(length));
+        file.fail(what, std::string("a text of at most ") + std::to_string(file.left()) + " bytes",
+                  std::to_string(length));
     }
     return file.take(static_cast<std::size_t>(length), what);
 }
@@ -77,7 +78,9 @@ struct gguf_value {
         if (!is_array) return detail::scalar_at(type, bytes.data());
         json_value list = json_value::array();
         const std::size_t size = detail::size_of(type);
-        for (std::size_t i = 0; i < std::size_t(count); ++i) list.push_back(detail::scalar_at(type, bytes.data() + i * size));
+        for (std::size_t at = 0; at < bytes.size(); at += size) {
+            list.push_back(detail::scalar_at(type, bytes.data() + at));
+        }
         return list;
     }
 };
@@ -97,7 +100,8 @@ inline void read_gguf_array(file_reader& file, const std::string& what, gguf_val
     if (v.type == gguf_type::array) file.fail(what, "an array of numbers or texts", "one of arrays");
     const std::size_t least = v.type == gguf_type::text ? sizeof(std::uint64_t) : size_of(v.type);
     if (v.count > file.left() / least) {
-        file.fail(what, std::string("at most ") + std::to_string(file.left() / least) + " elements", std::to_string(v.count));
+        file.fail(what, std::string("at most ") + std::to_string(file.left() / least) + " elements",
+                  std::to_string(v.count));
     }
     if (v.type != gguf_type::text) {
         v.bytes = file.take(static_cast<std::size_t>(v.count) * least, what);

@@ -5,7 +5,8 @@
 //
 //     plain        [N,K] for one group, one tensor per expert where its name holds {e}; [G,N,K] for several (stacked)
 //     transposed   the same with the last two dimensions exchanged
-//     flattened    the groups and the first dimension behind them as one: [G N,K], transposed [G K,N]
+//     flattened    the groups and the first dimension behind them as one: [G N,K], transposed [G K,N]; a single row
+//                  also without it: [K]
 //
 // or as some of the tensor's outputs, which are then twice N: a half (gate and up merged) or every other (interleaved).
 #pragma once
@@ -75,6 +76,7 @@ inline std::vector<stored_shape> shapes_for(const weight_binding& b, const weigh
         if (s.vector && all % 2 == 0) return {{all}, {1, all}, {2, all / 2}};
         if (s.vector) return {{all}, {1, all}};
         one.front() *= groups;
+        if (one.front() == 1) return {one, {one.back()}};
         return {one};
     }
     stored_shape stacked = one;

@@ -4,7 +4,8 @@
 //     auto mixtral = moe::io::load<moe::presets::mixtral<float>>("path/to/model", 3);  // the exact type
 //     moe::any_layer<float> layer = moe::io::load_layer("path/to/model", 3);           // whatever the model is
 //
-// A model is a folder with config.json and safetensors files. Both read the same weights in the same way. Weights are
+// A model is a folder with config.json and safetensors files, or a GGUF file (load/gguf_config.hpp). Both calls read
+// the same weights in the same way. Weights are
 // converted once, expert by expert, from the mapped files into the form that kernels read; no copy of the checkpoint is
 // made. load_layer compiles every preset; load_layer_of<float, mixtral<float>, qwen3_moe<float>> knows these two only.
 // errors        io_error naming folder, layer, key or tensor: an architecture that is not known, a layer without experts,
@@ -44,7 +45,7 @@ auto load(const checkpoint_model& model, index_t layer, const load_options& o = 
     values_type values = found->options(model.config(layer), source);
     values.seed = no_draw;
     auto result = Preset(values);
-    bound_weights bound = bind_weights(source.weights, source.prefix, found->bindings(values), result,
+    bound_weights bound = bind_weights(source.weights, source.prefix, model.bindings(found->bindings(values)), result,
                                        model.where(layer) + " (" + found->preset + ")", o.layout);
     if (about != nullptr) *about = {found->preset, found->composition, source.prefix, std::move(bound)};
     return result;
@@ -99,7 +100,7 @@ struct listed_layer {
 inline std::vector<listed_layer> list_layers(const checkpoint_model& model) {
     std::vector<listed_layer> all;
     const auto add = [&]<class Options>(const architecture<Options>& a) {
-        for (const auto& [n, prefix] : model.layers_with(a.prefixes, a.gate)) {
+        for (const auto& [n, prefix] : model.layers_of(a)) {
             if (a.applies == nullptr || a.applies(model.config(n))) all.push_back({n, prefix, a.preset, a.composition});
         }
     };
