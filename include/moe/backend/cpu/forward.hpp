@@ -18,10 +18,14 @@ namespace detail {
 // translation, beside the slice they are multiplied with.
 inline constexpr index_t rows_together = 48;
 
+// Whether P widens a slice of a panel once for many rows, which then run as a product of `unpacked` weights.
+template <class P>
+inline constexpr bool unpacks = requires { P::rows_worth_unpacking; };
+
 // acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
 template <class P>
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
-                    typename P::scalar* acc, const typename P::weight* next) {
+                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked = nullptr) {
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
     if (lines == 0) std::fill_n(acc, std::ptrdiff_t(rows) * P::width, typename P::scalar(0));
     for_tiles(rows, rows_together, [&](index_t first, index_t count, index_t block, index_t blocks) {
@@ -33,6 +37,15 @@ void multiply_panel(const typename P::input* const* a, index_t rows, index_t lin
             const typename P::weight* ahead = after > 0 ? b + here * line : then;
             const index_t ahead_lines = after > 0 ? after : std::min(fold, lines);
             const std::size_t bytes = std::size_t(ahead_lines) * std::size_t(line) * sizeof(typename P::weight);
+            if constexpr (unpacks<P>) {
+                if (count >= P::rows_worth_unpacking) {
+                    for (index_t i = 0; i < here; ++i) P::unpack(b + i * line, unpacked + i * line);
+                    multiply_slice<typename P::unpacked>(a + first, count, k, unpacked, here,
+                                                         acc + std::ptrdiff_t(first) * P::width, k > 0,
+                                                         {ahead, ahead == nullptr ? 0 : bytes});
+                    continue;
+                }
+            }
             multiply_slice<P>(a + first, count, k, b, here, acc + std::ptrdiff_t(first) * P::width, k > 0,
                               {ahead, ahead == nullptr ? 0 : bytes});
         }
@@ -86,18 +99,21 @@ void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, cons
     using P = product_of<T, W>;
     static_assert(P::width == panels<T>::width);
     constexpr std::size_t tile_size = std::size_t(strip_limit) * std::size_t(P::width);
+    constexpr std::size_t unpacked_size = unpacks<P> ? std::size_t(fold) * std::size_t(P::width) : 0;
+    constexpr std::size_t worker_size = matrices * tile_size + unpacked_size;
     const index_t panel_count = w[0]->panel_count();
     const index_t lines = w[0]->lines();
     const arena_frame frame(b.scratch());
     const input_rows<P> inputs = make_inputs<P>(b, rows, a);
     const std::span<const strip> strips = make_strips(b.scratch(), rows, panel_count, b.threads(), P::tile_rows);
-    const std::span<T> sums = b.scratch().template take<T>(std::size_t(b.threads()) * matrices * tile_size);
+    const std::span<T> sums = b.scratch().template take<T>(std::size_t(b.threads()) * worker_size);
     const index_t items = static_cast<index_t>(strips.size()) * panel_count;
     const double cost = static_cast<double>(items) * P::width * P::together * lines;
     b.parallel(items, cost, [&](index_t item, index_t next, index_t worker) {
         const strip s = strips[std::size_t(item / panel_count)];
         const index_t p = item % panel_count;
         const strip_input<P> input(s, inputs);
+        T* const mine = sums.data() + std::size_t(worker) * worker_size;
         T* sum[matrices];
         for (std::size_t m = 0; m < matrices; ++m) {
             const typename P::weight* ahead = nullptr;
@@ -105,8 +121,9 @@ void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, cons
                 ahead = w[m + 1]->panel(s.group, p);
             else if (next < items)
                 ahead = w[0]->panel(strips[std::size_t(next / panel_count)].group, next % panel_count);
-            sum[m] = sums.data() + (std::size_t(worker) * matrices + m) * tile_size;
-            multiply_panel<P>(input.row, s.rows, lines, w[m]->panel(s.group, p), sum[m], ahead);
+            sum[m] = mine + m * tile_size;
+            multiply_panel<P>(input.row, s.rows, lines, w[m]->panel(s.group, p), sum[m], ahead,
+                              mine + matrices * tile_size);
         }
         finish(s, p, sum);
     });
