@@ -1,8 +1,9 @@
 // tests/dispatch: prints a hash of what every verb computes, so that programs for one instruction set can be compared
 // SPDX-License-Identifier: Apache-2.0
 //
-//     results            moe::cpu, as this program is compiled
-//     results [LEVEL]    with MOE_TEST_DISPATCHED: moe::dispatched_cpu, the level that was asked for or the best
+//     results                        moe::cpu, as this program is compiled
+//     results [LEVEL [level-only]]   with MOE_TEST_DISPATCHED: moe::dispatched_cpu, the level that was asked for or the
+//                                    best; level-only: computes nothing
 #include <cstdio>
 #include <exception>
 #include <vector>
@@ -160,8 +161,9 @@ void sums(backend& b, const char* kind, const moe::plan_view& plan) {
     print(kind, "weighted_sum_added", y);
 }
 
-void run(const char* level) {
+void run(const char* level, bool level_only) {
     backend b = make(level);
+    if (level_only) return;
     const problem p;
     moe::arena memory;
     const moe::plan_view plan = verbs::build_plan(b, p.tokens, p.experts, p.offset, p.expert, memory);
@@ -177,7 +179,7 @@ void run(const char* level) {
 
 int main(int count, char** arguments) {
     try {
-        run(count > 1 ? arguments[1] : "");
+        run(count > 1 ? arguments[1] : "", count > 2);
     } catch (const std::exception& e) {
         std::fprintf(stderr, "%s\n", e.what());
         return 1;
