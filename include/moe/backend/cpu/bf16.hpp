@@ -34,7 +34,7 @@ struct bf16_common {
     static constexpr index_t width = bf16_panels::width;
     static constexpr bool packs = true;
     static constexpr std::size_t block = 64;
-    static constexpr index_t steps = 1;
+    static constexpr bool unrolled = false;
 };
 
 // Weights become float in registers: a shift or a mask for as many multiply-adds as the tile has rows, so the tile is

@@ -66,7 +66,7 @@ struct widened_f16 {
 #else
     static constexpr index_t tile_rows = detail::tile_rows;
 #endif
-    static constexpr index_t steps = 1;
+    static constexpr bool unrolled = false;
     static constexpr bool packs = false;
     // Widening a slice once and multiplying floats beats widening it in every tile from here on (paired runs: 9 to 14 %
     // less time for 32 and 48 rows, none for 24); bfloat16, cheaper to widen, gains nothing by it.

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A product P has a `name` and names the scalar and the vector of its sums, the `weight` a panel holds, `together` of
-// them for a column in a line, the `input` that a row holds for a line, the most rows of a tile, the `steps` of a round
-// of its loop, and
+// them for a column in a line, the `input` that a row holds for a line, the most rows of a tile, whether its loop is
+// `unrolled`, and
 //
 //     weights load(const weight*)               the next vector::size columns of a line, in `registers` registers
 //     element broadcast(const input*)           one input, for all columns
@@ -35,15 +35,6 @@ inline constexpr index_t vector_registers = 32;
 inline constexpr index_t vector_registers = 16;
 #endif
 
-// Steps of depth that a tile of floats takes in one round of its loop. On AVX-512 the loop's own instructions are a
-// tenth of all, which counts where two threads share a core (4 to 8 % of the time of many rows); otherwise longer
-// rounds only lack registers.
-#if defined(__AVX512F__)
-inline constexpr index_t float_steps = 4;
-#else
-inline constexpr index_t float_steps = 1;
-#endif
-
 // Weights of the same scalar: one fused multiply-add.
 template <class T>
 struct plain_product {
@@ -57,7 +48,13 @@ struct plain_product {
     static constexpr index_t width = panels<T>::width;
     static constexpr index_t registers = 1;
     static constexpr index_t tile_rows = detail::tile_rows;
-    static constexpr index_t steps = std::is_same_v<T, float> ? float_steps : 1;
+    // On AVX-512 the loop's own instructions are a tenth of all, which counts where two threads share a core: 4 to 8 % of
+    // the time of many rows. Sixteen registers are too few for longer rounds.
+#if defined(__AVX512F__)
+    static constexpr bool unrolled = std::is_same_v<T, float>;
+#else
+    static constexpr bool unrolled = false;
+#endif
     static constexpr bool packs = false;
     static constexpr const char* name =
         std::is_same_v<T, float> ? "float vectors, multiply-add" : "double vectors, multiply-add";

@@ -11,6 +11,13 @@
 
 #include "moe/backend/cpu/product.hpp"
 
+// Unrolls the loop that follows. Templates would do the same, but every round of theirs takes a compiler as long again.
+#if defined(__clang__)
+#define MOE_UNROLL _Pragma("clang loop unroll_count(4)")
+#else
+#define MOE_UNROLL _Pragma("GCC unroll 4")
+#endif
+
 MOE_BEGIN
 
 namespace detail {
@@ -35,19 +42,22 @@ struct upcoming {
     index_t pieces = 1;
 };
 
-// A tile's share of it: every round of its loop asks for the cache lines of `step` bytes at `next` and moves on by them.
+// A tile's share of it: every step of depth asks for the cache lines of `step` bytes at `next` and moves on by them.
 struct read_ahead {
     std::uintptr_t next = 0;
     std::uintptr_t step = 0;
 
-    // The lines that step u of a round of `steps` asks for.
-    MOE_INLINE void ask(index_t u, index_t steps) const {
-        const std::uintptr_t apart = static_cast<std::uintptr_t>(steps) * storage_alignment;
-        for (std::uintptr_t line = static_cast<std::uintptr_t>(u) * storage_alignment; line < step; line += apart) {
+    MOE_INLINE void advance() {
+        for (std::uintptr_t line = 0; line < step; line += storage_alignment) {
             __builtin_prefetch(reinterpret_cast<const void*>(next + line), 0, 2);
         }
+        next += step;
     }
-    MOE_INLINE void advance() { next += step; }
+    // The same where a step has a line at most.
+    MOE_INLINE void advance_a_line() {
+        __builtin_prefetch(reinterpret_cast<const void*>(next), 0, 2);
+        next += step;
+    }
 };
 
 // Shares for tile after tile of a slice. Several tiles share a piece; where there are more pieces than tiles, the last
@@ -88,8 +98,8 @@ struct row_elements {
     template <index_t rows>
     struct bound {
         const X* row[std::size_t{rows}];
-        MOE_INLINE const X* at(index_t i, index_t d, index_t u) const { return row[i] + d + u; }
-        MOE_INLINE void advance(index_t) {}
+        MOE_INLINE const X* at(index_t i, index_t d) const { return row[i] + d; }
+        MOE_INLINE void advance() {}
     };
     template <index_t rows>
     MOE_INLINE bound<rows> bind() const {
@@ -109,8 +119,8 @@ struct column_elements {
     struct bound {
         const T* p;
         std::ptrdiff_t stride;
-        MOE_INLINE const T* at(index_t i, index_t, index_t u) const { return p + u * stride + i; }
-        MOE_INLINE void advance(index_t steps) { p += steps * stride; }
+        MOE_INLINE const T* at(index_t i, index_t) const { return p + i; }
+        MOE_INLINE void advance() { p += stride; }
     };
     template <index_t rows>
     MOE_INLINE bound<rows> bind() const {
@@ -123,39 +133,38 @@ inline void multiply_tile(const A& elements, const typename P::weight* b, index_
                           bool add, read_ahead ahead) {
     using V = typename P::vector;
     constexpr index_t vectors = tile_vectors<P>(rows);
-    // A round of steps asks for as many shares of a step; all depth is passed once for every `vectors` vectors.
-    constexpr index_t steps = rows > P::tile_rows / 2 ? P::steps : 1;
-    ahead.step = ahead.step * std::uintptr_t(steps) / std::uintptr_t(P::width / (vectors * V::size));
+    ahead.step /= std::uintptr_t(P::width / (vectors * V::size));  // all depth is passed that many times
     for (index_t column = 0; column < P::width; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         unroll<rows>([&](auto i)
                          MOE_INLINE_LAMBDA { unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = V(0); }); });
         auto a = elements.template bind<rows>();
         const typename P::weight* line = b + column * P::together;
-        const auto step = [&](index_t d, auto u) MOE_INLINE_LAMBDA {
+        const auto step = [&](index_t d) MOE_INLINE_LAMBDA {
             typename P::weights weight[std::size_t{vectors}];
-            unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
-                weight[j] = P::load(line + (u * P::width + j * V::size) * P::together);
-            });
+            unroll<vectors>([&](auto j)
+                                MOE_INLINE_LAMBDA { weight[j] = P::load(line + j * V::size * P::together); });
             unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
-                const typename P::element x = P::broadcast(a.at(i, d, u));
+                const typename P::element x = P::broadcast(a.at(i, d));
                 unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = P::add(x, weight[j], sum[i][j]); });
             });
-        };
-        const auto round = [&](index_t d, auto count) MOE_INLINE_LAMBDA {
-            unroll<count>([&](auto u) MOE_INLINE_LAMBDA {
-                ahead.ask(u, steps);
-                step(d, u);
-            });
-            ahead.advance();
-            line += count * P::width * P::together;
-            a.advance(count);
+            line += P::width * P::together;
+            a.advance();
         };
         index_t d = 0;
-        for (; d + steps <= depth; d += steps) {
-            round(d, std::integral_constant<index_t, steps>{});
+        if constexpr (P::unrolled && rows > P::tile_rows - 2) {
+            if (ahead.step <= storage_alignment) {
+                MOE_UNROLL
+                for (; d < depth; ++d) {
+                    ahead.advance_a_line();
+                    step(d);
+                }
+            }
         }
-        for (; d < depth; ++d) round(d, std::integral_constant<index_t, 1>{});
+        for (; d < depth; ++d) {
+            ahead.advance();
+            step(d);
+        }
         unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
             unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
                 typename P::scalar* out = c + i * P::width + column + j * V::size;
