@@ -36,8 +36,8 @@ MOE_INLINE simd_vector<float> widen_f16_bits(half_words codes) {
     const float_words special = (float_words)((signed_words)size >= 0x0f800000);
     const float_words subnormal = (float_words)((signed_words)size < 0x00800000);
     const float_words normal = size + 0x38000000u + (special & 0x38000000u);
-    const float_words small = (float_words)((floats)(size + 0x38800000u) - 0x1p-14f);
-    return simd_vector<float>::from_bits((subnormal & small) | (~subnormal & normal) | ((word & 0x8000u) << 16));
+    const float_words denormal = (float_words)((floats)(size + 0x38800000u) - 0x1p-14f);
+    return simd_vector<float>::from_bits((subnormal & denormal) | (~subnormal & normal) | ((word & 0x8000u) << 16));
 }
 
 #if defined(__aarch64__)
