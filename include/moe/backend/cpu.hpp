@@ -19,6 +19,7 @@
 #include "moe/backend/cpu/input_gradient.hpp"
 #include "moe/backend/cpu/on_pool.hpp"
 #include "moe/backend/cpu/pool.hpp"
+#include "moe/backend/cpu/quantized.hpp"
 #include "moe/backend/cpu/weight_gradient.hpp"
 #include "moe/backend/cpu/weighted_sum.hpp"
 #include "moe/backend/reference.hpp"

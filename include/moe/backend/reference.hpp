@@ -6,6 +6,7 @@
 
 #include "moe/backend/kernels.hpp"
 #include "moe/core/math.hpp"
+#include "moe/core/quantized_panels.hpp"
 
 MOE_BEGIN
 
@@ -20,6 +21,32 @@ public:
 private:
     arena scratch_;
 };
+
+namespace detail {
+
+// Row x times output n, by the rule of core/quantized_panels.hpp. A call of its own, so that no compiler fuses the last
+// product with what the caller adds.
+template <class Format>
+__attribute__((noinline)) float quantized_dot(const float* x, const quantized_panels<Format>& w, index_t g, index_t n) {
+    const float row_scale = activation_scale({x, std::size_t(w.inputs())});
+    float sum = 0;
+    for (index_t b = 0; b < w.blocks(); ++b) {
+        std::int64_t products = 0, inputs = 0;
+        for (index_t i = 0; i < w.block_size(b); ++i) {
+            const index_t k = b * w.block_inputs() + i;
+            const int a = activation_code(x[k], row_scale);
+            products += a * w.code(g, n, k);
+            inputs += a;
+        }
+        const code_scale s = w.scale(g, n, b);
+        const float group = Format::zero_points ? multiply_add(-s.zero, float(inputs), float(products))
+                                                : float(products - Format::zero * inputs);
+        sum = multiply_add(s.scale, group, sum);
+    }
+    return row_scale * sum;
+}
+
+}  // namespace detail
 
 template <>
 struct kernels<reference_tag> {
@@ -229,9 +256,13 @@ private:
 
     template <class T, class W>
     static T dot(const T* x, const W& w, index_t g, index_t n) {
-        T sum = T(0);
-        for (index_t k = 0; k < w.inputs(); ++k) sum += as_input<typename W::value_type>(x[k]) * T(w(g, n, k));
-        return sum;
+        if constexpr (is_quantized<W>) {
+            return detail::quantized_dot(x, w, g, n);
+        } else {
+            T sum = T(0);
+            for (index_t k = 0; k < w.inputs(); ++k) sum += as_input<typename W::value_type>(x[k]) * T(w(g, n, k));
+            return sum;
+        }
     }
 
     template <class T>

@@ -6,7 +6,7 @@
 // stands in a function of its own that is never inlined, so that inference and recording run the same instructions.
 #pragma once
 
-#include "moe/backend/cpu/strips.hpp"
+#include "moe/backend/cpu/quantized.hpp"
 
 #define MOE_NOINLINE __attribute__((noinline))
 
@@ -14,21 +14,18 @@ MOE_BEGIN
 
 namespace detail {
 
-// Rows that go through a panel together: their inputs stay in cache, and their addresses in the processor's address
-// translation, beside the slice they are multiplied with.
-inline constexpr index_t rows_together = 48;
-
 // Whether P widens a slice of a panel once for many rows, which then run as a product of `unpacked` weights.
 template <class P>
 inline constexpr bool unpacks = requires { P::rows_worth_unpacking; };
 
 // acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
 template <class P>
+    requires(!is_quantized_product<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
                     typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked = nullptr) {
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
     if (lines == 0) std::fill_n(acc, std::ptrdiff_t(rows) * P::width, typename P::scalar(0));
-    for_tiles(rows, rows_together, [&](index_t first, index_t count, index_t block, index_t blocks) {
+    for_tiles(rows, rows_at_once, [&](index_t first, index_t count, index_t block, index_t blocks) {
         for (index_t k = 0; k < lines; k += fold) {
             const index_t here = std::min(fold, lines - k);
             const index_t after = std::min(fold, lines - k - here);

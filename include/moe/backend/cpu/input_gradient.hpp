@@ -9,6 +9,7 @@
 #include "moe/backend/cpu/bf16.hpp"
 #include "moe/backend/cpu/f16.hpp"
 #include "moe/backend/cpu/forward.hpp"
+#include "moe/core/quantized_panels.hpp"
 
 MOE_BEGIN
 
@@ -106,6 +107,17 @@ void transpose_weights(const W& w, index_t group, index_t first_output, index_t 
     }
 }
 
+template <class Format>
+void transpose_weights(const quantized_panels<Format>& w, index_t group, index_t first_output, index_t outputs,
+                       index_t first_input, index_t inputs, float* packed) {
+    constexpr index_t width = quantized_panels<Format>::width;
+    for (index_t j = 0; j < outputs; ++j) {
+        float* to = packed + std::ptrdiff_t(j) * width;
+        for (index_t k = 0; k < inputs; ++k) to[k] = w(group, first_output + j, first_input + k);
+        std::fill(to + inputs, to + width, 0.0f);
+    }
+}
+
 // c [rows][columns] = or += acc [rows][width]
 template <class T>
 void store_or_add(const T* acc, index_t rows, matrix_view<T> c, index_t first_row, index_t column, index_t columns,
@@ -134,7 +146,7 @@ void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const
     const double cost = static_cast<double>(items) * width * w.outputs();
     // The weights of a block of inputs for `fold` outputs from n on.
     const auto weights = [&](index_t item, index_t n) {
-        if (item >= items || n >= w.outputs()) return upcoming{};
+        if (is_quantized<W> || item >= items || n >= w.outputs()) return upcoming{};
         const auto* first = w.panel(strips[std::size_t(item / blocks)].group, n / width) +
                             std::ptrdiff_t(item % blocks) * width * width;
         const std::size_t input_bytes = std::size_t(width) * sizeof(*first);

@@ -86,7 +86,8 @@ input_rows<P> make_inputs(B& b, const row_groups& rows, matrix_view<const T> a) 
         const bool shared = gather != nullptr && a.rows < row_count(rows);
         const index_t count = shared ? a.rows : row_count(rows);
         // A line more than the inputs take, so that rows do not stand a multiple of the cache's ways apart.
-        const std::size_t inputs = std::size_t(ceil_divide(a.cols, P::together));
+        std::size_t inputs = std::size_t(ceil_divide(a.cols, P::together));
+        if constexpr (requires { P::row_words(a.cols); }) inputs = std::size_t(P::row_words(index_t(inputs)));
         const std::size_t stride = (inputs * sizeof(X) / P::block + 2) * P::block / sizeof(X);
         const std::span<X> packed = b.scratch().template take<X>(std::size_t(count) * stride);
         constexpr index_t chunk = 8;
@@ -108,6 +109,10 @@ struct strip_input {
         for (index_t i = 0; i < s.rows; ++i) row[i] = inputs.row(s.first + i);
     }
 };
+
+// Rows that go through a panel together: their inputs stay in cache, and their addresses in the processor's address
+// translation, beside the slice they are multiplied with.
+inline constexpr index_t rows_at_once = 48;
 
 // Lines of one chain of additions: longer sums are sums of such partial sums, which costs little and keeps the rounding
 // error of float near that of the longest chain. So many lines of a panel stay in the first cache while tile after tile

@@ -1,0 +1,255 @@
+// core/quantized_panels: weights [G,N,K] as codes of a few bits with a scale for every group of inputs
+// SPDX-License-Identifier: Apache-2.0
+//
+//     weight (g, n, k) = scale(g, n, k / group) * (code(g, n, k) - zero)
+//
+// A panel is 64 outputs, as in core/panels.hpp, and a block is the codes of one group of inputs followed by what scales
+// them, in the order in which a kernel reads them: one forward stream.
+//
+//     block     codes [lines][64][4 bytes], scales [64], zero points [64] where the format has them
+//     byte j of a line and output holds, in its bits from i * bits on, the code of input 4 i + j of the line
+//
+// So a line is 4 inputs of int8 or 8 of int4. Codes have no sign: `zero` is 128 or 8, or a number of each group. Scales
+// are float16, which takes half a bit a weight with groups of 32, or float for whole rows. Codes of inputs and outputs
+// that do not exist count for nothing. The layout is the same on every instruction set.
+//
+// What a product does with them (the rule of every backend): a row x is rounded to 8 bits with one scale of its own,
+//
+//     a_k = round to nearest even (x_k / s), at most 127 in size, with s = max |x| / 127       s = 0: all a_k = 0
+//
+// a NaN or an infinity in x makes the row's outputs NaN. Sums of a_k * code inside a group are exact integers; groups
+// are added in ascending order, each by one multiply-add in float, fused where the instruction set fuses:
+//
+//     sum = fma(scale, float(sum of a_k (code - zero)), sum)                        then y = s * sum, and the bias
+//     sum = fma(scale, fma(-zero, float(sum of a_k), float(sum of a_k code)), sum)  with zero points
+//
+// So an output depends on its own row only, and has the same bits in all backends that have the same multiply-add.
+#pragma once
+
+#include <limits>
+#include <vector>
+
+#include "moe/core/float16.hpp"
+#include "moe/core/quantize.hpp"
+#include "moe/core/storage.hpp"
+
+MOE_BEGIN
+
+inline constexpr index_t whole_rows = 0;
+
+// bits: 8 or 4. group: inputs that share a scale, or whole_rows.
+template <int bits_, index_t group_, bool zero_points_ = false>
+struct code_format {
+    static_assert(bits_ == 8 || bits_ == 4, "moe: codes have 8 or 4 bits");
+    static_assert(group_ == 32 || group_ == 64 || group_ == 128 || group_ == whole_rows,
+                  "moe: a scale holds for 32, 64 or 128 inputs or for whole_rows");
+    static constexpr int bits = bits_;
+    static constexpr index_t group = group_;
+    static constexpr bool zero_points = zero_points_;
+    using scale = std::conditional_t<group == whole_rows, float, float16>;
+
+    static constexpr int codes = 1 << bits;
+    static constexpr int zero = codes / 2;    // of a format without zero points
+    static constexpr int largest = zero - 1;  // |code - zero| where weights are rounded: as far up as down
+    static constexpr index_t together = 4 * (8 / bits);
+};
+
+// A byte of weights in a format, for what moves and saves them.
+template <class Format>
+struct code_byte {
+    unsigned char value;
+};
+
+template <class Format>
+class quantized_panels {
+public:
+    using format = Format;
+    using value_type = code_byte<Format>;
+    using scale_type = typename Format::scale;
+    static constexpr index_t together = Format::together;
+    static constexpr index_t width = 64;
+    static constexpr std::size_t line_bytes = 4 * std::size_t{width};
+    static constexpr std::size_t scale_bytes = std::size_t{width} * sizeof(scale_type) * (Format::zero_points ? 2 : 1);
+    // A sum of a group must fit 32 bits.
+    static constexpr index_t most_inputs = Format::group == whole_rows ? 65536 : std::numeric_limits<index_t>::max() / 8;
+
+    quantized_panels() = default;
+    quantized_panels(index_t groups, index_t outputs, index_t inputs)
+        : groups_(groups), outputs_(outputs), inputs_(inputs) {
+        if (groups < 0 || outputs < 0 || inputs < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
+        if (inputs > most_inputs) {
+            throw_shape("weights", "at most " + std::to_string(most_inputs) + " inputs under one scale",
+                        std::to_string(inputs));
+        }
+        storage_ = buffer<value_type>(std::size_t(groups) * std::size_t(panel_count()) * panel_bytes());
+    }
+
+    index_t groups() const { return groups_; }
+    index_t outputs() const { return outputs_; }
+    index_t inputs() const { return inputs_; }
+    index_t panel_count() const { return (outputs_ + width - 1) / width; }
+    index_t lines() const { return (inputs_ + together - 1) / together; }
+
+    // Groups of inputs, and how many of them share a scale.
+    index_t blocks() const { return (inputs_ + block_inputs() - 1) / block_inputs(); }
+    index_t block_inputs() const {
+        return Format::group == whole_rows ? std::max(inputs_, index_t{1}) : Format::group;
+    }
+    index_t block_size(index_t block) const { return std::min(block_inputs(), inputs_ - block * block_inputs()); }
+    std::size_t panel_bytes() const {
+        return std::size_t(lines()) * line_bytes + std::size_t(blocks()) * scale_bytes;
+    }
+    // Bits that a weight takes, scales included.
+    double bits_per_weight() const {
+        const double weights = double(groups_) * double(outputs_) * double(inputs_);
+        return weights == 0 ? 0 : 8.0 * double(storage_.size()) / weights;
+    }
+
+    // The first byte of panel p of expert g.
+    const unsigned char* panel(index_t g, index_t p) const {
+        return bytes() + (std::size_t(g) * std::size_t(panel_count()) + std::size_t(p)) * panel_bytes();
+    }
+
+    int code(index_t g, index_t n, index_t k) const {
+        const place at = place_of(n, k);
+        return (panel(g, n / width)[at.byte] >> at.shift) % Format::codes;
+    }
+    // Of inputs [block * block_inputs(), ...) of output n.
+    code_scale scale(index_t g, index_t n, index_t block) const {
+        const unsigned char* from = panel(g, n / width) + scales_of(block) + std::size_t(n % width) * sizeof(scale_type);
+        if constexpr (!Format::zero_points) return {load(from), float(Format::zero)};
+        else return {load(from), load(from + std::size_t{width} * sizeof(scale_type))};
+    }
+    // The decoded weight; exact, but for zero points that are no small integers.
+    float operator()(index_t g, index_t n, index_t k) const {
+        const code_scale s = scale(g, n, k / block_inputs());
+        return s.scale * (float(code(g, n, k)) - s.zero);
+    }
+
+    // Sets a block of an output: codes of its inputs (in [0, Format::codes)) and their scale, which is rounded.
+    void set_block(index_t g, index_t n, index_t block, const code_scale& s, std::span<const int> codes) {
+        unsigned char* to = writable_panel(g, n / width);
+        unsigned char* at = to + scales_of(block) + std::size_t(n % width) * sizeof(scale_type);
+        store(at, s.scale);
+        if constexpr (Format::zero_points) store(at + std::size_t{width} * sizeof(scale_type), s.zero);
+        for (std::size_t i = 0; i < codes.size(); ++i) {
+            const place p = place_of(n, block * block_inputs() + static_cast<index_t>(i));
+            const unsigned mask = unsigned(Format::codes - 1) << p.shift;
+            to[p.byte] = static_cast<unsigned char>((to[p.byte] & ~mask) | (unsigned(codes[i]) << p.shift));
+        }
+    }
+
+    // Rounds one expert, a row-major [N,K] matrix, to the nearest codes under the smallest scales that hold the largest
+    // weight of a group (core/quantize.hpp). A group with a NaN or an infinity, or too large for its scale, is NaN.
+    template <class U>
+    void assign(index_t g, matrix_view<U> w) {
+        assign(g, w, [](std::span<const float> weights, index_t, index_t) {
+            return covering_scale<Format>(weights);
+        });
+    }
+    // The same under scales that choose(weights, n, block) returns.
+    template <class U, class Choose>
+    void assign(index_t g, matrix_view<U> w, const Choose& choose) {
+        check_group(g);
+        detail::require_shape("weights", w, outputs_, inputs_);
+        std::vector<float> weights(static_cast<std::size_t>(block_inputs()));
+        std::vector<int> codes(weights.size());
+        for (index_t n = 0; n < outputs_; ++n) {
+            for (index_t b = 0; b < blocks(); ++b) {
+                const std::size_t size = std::size_t(block_size(b));
+                for (std::size_t i = 0; i < size; ++i) {
+                    weights[i] = static_cast<float>(w(n, b * block_inputs() + static_cast<index_t>(i)));
+                }
+                const std::span<const float> group(weights.data(), size);
+                const code_scale s = stored_scale<Format>(choose(group, n, b));
+                for (std::size_t i = 0; i < size; ++i) codes[i] = nearest_code<Format>(group[i], s);
+                set_block(g, n, b, s, {codes.data(), size});
+            }
+        }
+    }
+    // Reads one expert, decoded.
+    template <class U>
+    void read(index_t g, matrix_view<U> w) const {
+        check_group(g);
+        detail::require_shape("weights", w, outputs_, inputs_);
+        for (index_t n = 0; n < outputs_; ++n) {
+            for (index_t k = 0; k < inputs_; ++k) w(n, k) = static_cast<U>((*this)(g, n, k));
+        }
+    }
+
+    const quantized_panels& packed() const { return *this; }
+
+    void adopt(buffer<value_type> elements) {
+        detail::require_size("weights as stored", std::span<const value_type>(elements.span()), storage_.size());
+        storage_ = std::move(elements);
+    }
+
+    const memory_space& space() const { return storage_.space(); }
+    void move_to(const memory_space& to) { storage_.move_to(to); }
+    template <class Copy>
+    void renew(const memory_space& to, const Copy& copy) {
+        storage_.renew(to, copy);
+    }
+    void clear() { storage_.clear(); }
+
+    // All bytes as stored, padding included.
+    std::span<value_type> span() { return storage_.span(); }
+    std::span<const value_type> span() const { return storage_.span(); }
+
+private:
+    struct place {
+        std::size_t byte;
+        int shift;
+    };
+
+    place place_of(index_t n, index_t k) const {
+        const std::size_t line = std::size_t(k / together);
+        const index_t in_line = k % together;
+        const std::size_t scales = std::size_t(k / block_inputs()) * scale_bytes;
+        return {line * line_bytes + scales + 4 * std::size_t(n % width) + std::size_t(in_line % 4),
+                static_cast<int>(in_line / 4) * Format::bits};
+    }
+    // Where the scales of a block start in a panel.
+    std::size_t scales_of(index_t block) const {
+        const index_t last = block * block_inputs() + block_size(block);
+        return std::size_t((last + together - 1) / together) * line_bytes + std::size_t(block) * scale_bytes;
+    }
+    static float load(const unsigned char* from) {
+        scale_type s;
+        std::memcpy(static_cast<void*>(&s), from, sizeof(s));
+        return static_cast<float>(s);
+    }
+    static void store(unsigned char* to, float value) {
+        const scale_type s(value);
+        std::memcpy(to, static_cast<const void*>(&s), sizeof(s));
+    }
+    const unsigned char* bytes() const { return reinterpret_cast<const unsigned char*>(storage_.data()); }
+    unsigned char* writable_panel(index_t g, index_t p) {
+        return reinterpret_cast<unsigned char*>(storage_.data()) + (panel(g, p) - bytes());
+    }
+    void check_group(index_t g) const {
+        if (g < 0 || g >= groups_) {
+            throw_value("expert", std::string("0 to ") + std::to_string(groups_ - 1), std::to_string(g));
+        }
+        detail::require_host("weights", space());
+    }
+
+    index_t groups_ = 0;
+    index_t outputs_ = 0;
+    index_t inputs_ = 0;
+    buffer<value_type> storage_;
+};
+
+template <class W>
+inline constexpr bool is_quantized = false;
+template <class Format>
+inline constexpr bool is_quantized<quantized_panels<Format>> = true;
+
+template <index_t group>
+using int8_panels = quantized_panels<code_format<8, group>>;
+template <index_t group>
+using int4_panels = quantized_panels<code_format<4, group>>;
+template <index_t group>
+using int4_zero_panels = quantized_panels<code_format<4, group, true>>;
+
+MOE_END
