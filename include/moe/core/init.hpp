@@ -3,6 +3,7 @@
 #pragma once
 
 #include "moe/core/panels.hpp"
+#include "moe/core/quantized_panels.hpp"
 #include "moe/core/rng.hpp"
 
 MOE_BEGIN
@@ -24,14 +25,21 @@ void draw_uniform(W& w, std::uint64_t seed, std::string_view name) {
     if (w.inputs() == 0 || seed == no_draw) return;
     const random_stream random(seed, stream_id(name));
     const double bound = 1.0 / std::sqrt(static_cast<double>(w.inputs()));
+    const auto drawn = [&](index_t g, index_t n, index_t k) {
+        const std::uint64_t row = static_cast<std::uint64_t>(g) * static_cast<std::uint64_t>(w.outputs()) +
+                                  static_cast<std::uint64_t>(n);
+        return bound * (2.0 * random.uniform(row, static_cast<std::uint32_t>(k)) - 1.0);
+    };
+    // Codes are set an expert at a time.
+    matrix<float> one(is_quantized<W> ? w.outputs() : 0, w.inputs());
     for (index_t g = 0; g < w.groups(); ++g) {
         for (index_t n = 0; n < w.outputs(); ++n) {
-            const std::uint64_t row = static_cast<std::uint64_t>(g) * static_cast<std::uint64_t>(w.outputs()) +
-                                      static_cast<std::uint64_t>(n);
             for (index_t k = 0; k < w.inputs(); ++k) {
-                w(g, n, k) = static_cast<typename W::value_type>(bound * (2.0 * random.uniform(row, static_cast<std::uint32_t>(k)) - 1.0));
+                if constexpr (is_quantized<W>) one(n, k) = static_cast<float>(drawn(g, n, k));
+                else w(g, n, k) = static_cast<typename W::value_type>(drawn(g, n, k));
             }
         }
+        if constexpr (is_quantized<W>) w.assign(g, one.view());
     }
     if constexpr (requires { w.changed(); }) w.changed();
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "moe/core/mastered.hpp"
+#include "moe/core/quantized_panels.hpp"
 
 MOE_BEGIN
 
@@ -42,6 +43,14 @@ auto flat(C& values) {
 }
 template <class T, index_t together>
 std::span<T> flat(panels<T, together>& p) {
+    return p.span();
+}
+template <class Format>
+std::span<code_byte<Format>> flat(quantized_panels<Format>& p) {
+    return p.span();
+}
+template <class Format>
+std::span<const code_byte<Format>> flat(const quantized_panels<Format>& p) {
     return p.span();
 }
 template <class T, index_t together>

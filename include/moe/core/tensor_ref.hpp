@@ -12,21 +12,31 @@
 
 MOE_BEGIN
 
-enum class scalar_type : std::uint8_t { float32 = 1, float64 = 2, bfloat16 = 3, float16 = 4 };
+// From first_codes on: bytes of quantised weights as stored, a number for every format.
+enum class scalar_type : std::uint8_t { float32 = 1, float64 = 2, bfloat16 = 3, float16 = 4, first_codes = 128 };
+
+template <class T>
+inline constexpr int codes_type = 0;
+template <class Format>
+inline constexpr int codes_type<code_byte<Format>> =
+    128 + Format::group / 32 + 8 * (Format::bits / 4) + (Format::zero_points ? 64 : 0);
 
 template <class T>
 constexpr scalar_type scalar_type_of() {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || is_half<T>,
-                  "moe: parameters are float or double, weights may be bfloat16 or float16");
-    if constexpr (std::is_same_v<T, bfloat16>) return scalar_type::bfloat16;
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || is_half<T> || codes_type<T> != 0,
+                  "moe: parameters are float or double, weights may be bfloat16, float16 or codes");
+    if constexpr (codes_type<T> != 0) return static_cast<scalar_type>(codes_type<T>);
+    else if constexpr (std::is_same_v<T, bfloat16>) return scalar_type::bfloat16;
     else if constexpr (std::is_same_v<T, float16>) return scalar_type::float16;
     else return std::is_same_v<T, float> ? scalar_type::float32 : scalar_type::float64;
 }
 
 constexpr std::size_t size_of(scalar_type type) {
+    if (type >= scalar_type::first_codes) return 1;
     return type == scalar_type::float64 ? 8 : type == scalar_type::float32 ? 4 : 2;
 }
 constexpr const char* name_of(scalar_type type) {
+    if (type >= scalar_type::first_codes) return "codes";
     constexpr const char* names[] = {"float32", "float64", "bfloat16", "float16"};
     return names[static_cast<std::size_t>(type) - 1];
 }
@@ -51,6 +61,11 @@ struct tensor_shape {
 template <class T, index_t together>
 tensor_shape shape_of(const panels<T, together>& p) {
     return {{p.groups(), p.outputs(), p.inputs()}, 3};
+}
+// Bytes as stored: [experts, panels, bytes of a panel].
+template <class Format>
+tensor_shape shape_of(const quantized_panels<Format>& p) {
+    return {{p.groups(), p.panel_count(), static_cast<index_t>(p.panel_bytes())}, 3};
 }
 template <class W>
 tensor_shape shape_of(const mastered<W>& w) {

@@ -6,6 +6,9 @@
 //     ffn_bank<float, gated<silu>, bf16_with_masters>    bfloat16 for the products, floats beside them that are trained
 //     ffn_bank<float, gated<silu>, f16_weights>          float16, the same two kinds
 //     ffn_bank<float, gated<silu>, f16_with_masters>
+//     ffn_bank<float, gated<silu>, int8_weights<32>>     codes of 8 bits, a scale for 32 inputs (64, 128, whole_rows);
+//     ffn_bank<float, gated<silu>, int4_weights<32>>     of 4 bits; not trained
+//     ffn_bank<float, gated<silu>, int4_zero_weights<32>>  with a zero point beside the scale
 //
 // A storage names the container of weights for a scalar, `template <class T> using weights`, and whether it is trained.
 // With bfloat16 every weight and every input of a product is rounded to nearest (a relative error of at most 2^-8
@@ -13,9 +16,12 @@
 // relative error of at most 2^-11 from 2^-14 to 65504, an absolute one of at most 2^-25 below, infinity from 65520 on;
 // inputs stay as they are, and results have the bits of a float bank with the rounded weights. Gradients of inputs use
 // the rounded weights, gradients of weights belong to the masters: roundings count as identities (straight-through).
+// With codes the inputs of a product are rounded to 8 bits, one scale a row (core/quantized_panels.hpp has the rule);
+// the input gradient is that of the decoded weights, exactly.
 #pragma once
 
 #include "moe/core/mastered.hpp"
+#include "moe/core/quantized_panels.hpp"
 
 MOE_BEGIN
 
@@ -55,5 +61,12 @@ struct bf16_weights : short_weights<bf16_panels> {};
 struct bf16_with_masters : short_with_masters<bf16_panels> {};
 struct f16_weights : short_weights<f16_panels> {};
 struct f16_with_masters : short_with_masters<f16_panels> {};
+
+template <index_t group>
+struct int8_weights : short_weights<int8_panels<group>> {};
+template <index_t group>
+struct int4_weights : short_weights<int4_panels<group>> {};
+template <index_t group>
+struct int4_zero_weights : short_weights<int4_zero_panels<group>> {};
 
 MOE_END

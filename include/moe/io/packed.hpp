@@ -35,6 +35,8 @@ template <class Tensor>
 inline constexpr index_t inputs_together = 0;
 template <class T, index_t together>
 inline constexpr index_t inputs_together<panels<T, together>> = together;
+template <class Format>
+inline constexpr index_t inputs_together<quantized_panels<Format>> = Format::together;
 
 template <class Tensor>
 tensor_ref ref_of(Tensor& tensor) {
