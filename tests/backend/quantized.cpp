@@ -1,0 +1,196 @@
+#include "backend/problem.hpp"
+
+using namespace test;
+
+namespace {
+
+template <class W>
+W random_quantized(index_t groups, index_t outputs, index_t inputs, std::uint64_t seed) {
+    W w(groups, outputs, inputs);
+    moe::matrix<float> one(outputs, inputs);
+    for (index_t g = 0; g < groups; ++g) {
+        randomize(one.view(), seed + 1000 * std::uint64_t(g));
+        w.assign(g, one.view());
+    }
+    return w;
+}
+
+// Codes drawn over their whole range, the ends more often than by chance.
+template <class F>
+moe::quantized_panels<F> extreme_codes(index_t outputs, index_t inputs, std::uint64_t seed) {
+    moe::quantized_panels<F> w(1, outputs, inputs);
+    const moe::random_stream random(seed, moe::stream_id("tests.codes"));
+    std::vector<int> codes;
+    for (index_t n = 0; n < outputs; ++n) {
+        for (index_t b = 0; b < w.blocks(); ++b) {
+            codes.clear();
+            for (index_t i = 0; i < w.block_size(b); ++i) {
+                const auto word = random.words(std::uint64_t(n), std::uint32_t(b * 65536 + i))[0];
+                const int ends[] = {0, F::codes - 1};
+                codes.push_back(word % 3 == 0 ? int(word >> 8) & (F::codes - 1) : ends[word >> 30 & 1]);
+            }
+            const float zero = F::zero_points ? float((n + b) % F::codes) : float(F::zero);
+            w.set_block(0, n, b, {0.01f + 0.001f * float((n + 3 * b) % 7), zero}, codes);
+        }
+    }
+    return w;
+}
+
+template <class F, class E>
+bool engine_matches(index_t rows, index_t outputs, index_t inputs) {
+    using P = moe::detail::quantized_product<F, E>;
+    const auto w = extreme_codes<F>(outputs, inputs, 1);
+    auto a = random_rows<float>(rows, inputs, 2);
+    for (index_t k = 0; k < inputs; ++k) a(0, k) = k % 2 == 0 ? 5.0f : -5.0f;
+    for (index_t k = 0; k < inputs; ++k) a(rows - 1, k) = 5.0f;
+    const std::size_t stride = std::size_t(P::row_words(w.lines())) + 1;
+    std::vector<std::uint32_t> packed(std::size_t(rows) * stride, 0x7f7f7f7fu);
+    std::vector<const std::uint32_t*> row;
+    for (index_t i = 0; i < rows; ++i) {
+        std::uint32_t* to = packed.data() + std::size_t(i) * stride;
+        P::pack(a.view().row(i), inputs, to);
+        row.push_back(to);
+    }
+    moe::buffer<float> sum(std::size_t(rows) * 64);
+    bool same = true;
+    for (index_t p = 0; p < w.panel_count(); ++p) {
+        moe::detail::multiply_panel<P>(row.data(), rows, w.lines(), w.panel(0, p), sum.data(), nullptr);
+        for (index_t i = 0; i < rows; ++i) {
+            for (index_t n = p * 64; n < std::min(outputs, p * 64 + 64); ++n) {
+                const float wanted = moe::detail::quantized_dot(a.view().row(i), w, 0, n);
+                same = same && std::memcmp(&sum[std::size_t(i * 64 + n % 64)], &wanted, sizeof(float)) == 0;
+            }
+        }
+    }
+    return same;
+}
+
+template <class F, class E>
+void check_engine() {
+    INFO(E::name << ", bits " << F::bits << ", group " << F::group);
+    for (index_t inputs = 1; inputs <= 70; ++inputs) {
+        INFO("inputs " << inputs);
+        CHECK(engine_matches<F, E>(1 + inputs % 7, 1 + 5 * inputs % 70, inputs));
+    }
+    for (index_t rows = 1; rows <= 13; ++rows) {
+        INFO("rows " << rows);
+        CHECK(engine_matches<F, E>(rows, 66, 515 + 32 * rows));
+    }
+    CHECK(engine_matches<F, E>(97, 64, 1100));
+}
+
+template <class F>
+void check_engines() {
+    check_engine<F, moe::detail::generic_dot>();
+#if defined(MOE_HAS_PAIR_DOT)
+    check_engine<F, moe::detail::pair_dot>();
+#endif
+#if defined(MOE_HAS_VNNI_DOT)
+    check_engine<F, moe::detail::vnni_dot>();
+#endif
+#if defined(MOE_HAS_NEON_DOT)
+    check_engine<F, moe::detail::neon_dot>();
+#endif
+}
+
+}  // namespace
+
+#define EVERY_FORMAT moe::int8_panels<32>, moe::int8_panels<moe::whole_rows>, moe::int4_zero_panels<64>
+#define SOME_FORMATS moe::int8_panels<32>, moe::int8_panels<moe::whole_rows>, moe::int4_zero_panels<64>
+
+TEMPLATE_TEST_CASE("quantised weights: every engine of this build has the bits of the plain loops, at every remainder "
+                   "of rows, columns and depth and at the ends of the codes", "", EVERY_FORMAT) {
+    check_engines<typename TestType::format>();
+}
+
+TEMPLATE_TEST_CASE("quantised weights: the plain loops add exact integers of a group, one multiply-add a group", "",
+                   SOME_FORMATS) {
+    for (const index_t inputs : {1, 31, 32, 33, 130, 300}) {
+        const auto w = random_quantized<TestType>(1, 3, inputs, 1);
+        const auto a = random_rows<float>(1, inputs, 2);
+        double largest = 0;
+        for (index_t k = 0; k < inputs; ++k) largest = std::max(largest, std::abs(double(a(0, k))));
+        const float s = float(float(largest) / 127.0f);
+        for (index_t n = 0; n < 3; ++n) {
+            double exact = 0, size = 0;
+            for (index_t k = 0; k < inputs; ++k) {
+                const double code = std::nearbyint(a(0, k) / s);
+                exact += double(s) * code * double(w(0, n, k));
+                size += std::abs(double(s) * code * double(w(0, n, k)));
+                CHECK(std::abs(code) <= 127);
+            }
+            const double bound = 1e-6 * size;
+            CHECK(std::abs(moe::detail::quantized_dot(a.view().row(0), w, 0, n) - exact) <= bound);
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("quantised weights: verbs have the reference's bits on any threads", "", SOME_FORMATS) {
+    const grouping g(every_size(), 2);
+    for (const shape s : {shape{3, 5}, {65, 257}, {130, 70}}) {
+        INFO("outputs " << s.outputs << ", inputs " << s.inputs);
+        const auto w = random_quantized<TestType>(g.groups(), s.outputs, s.inputs, 1);
+        const auto up = random_quantized<TestType>(g.groups(), s.outputs, s.inputs, 5);
+        const auto a = random_rows<float>(g.tokens, s.inputs, 2);
+        const auto bias = random_rows<float>(g.groups(), s.outputs, 3);
+        const auto dc = random_rows<float>(g.last(), s.outputs, 4);
+        const auto run = [&](auto kernels, auto& b) {
+            guarded<float> c(g.last(), s.outputs), h(g.last(), s.outputs), z_gate(g.last(), s.outputs);
+            guarded<float> z_up(g.last(), s.outputs), da(g.last(), s.inputs);
+            kernels.grouped_linear(b, g.by_token(), a.view(), w, bias.view(), c.view());
+            kernels.grouped_gated_activation(b, g.by_token(), a.view(), w, up, bias.view(), bias.view(),
+                                             moe::gated<moe::silu>{}, h.view(), z_gate.view(), z_up.view());
+            kernels.grouped_input_gradient(b, g.by_row(), dc.view(), w, da.view(), false);
+            return std::vector{c, z_gate, z_up, h, da};
+        };
+        moe::reference reference;
+        const auto expected = run(on_reference{}, reference);
+        moe::cpu one;
+        const auto first = run(on_cpu{}, one);
+        for (std::size_t i = 0; i < first.size(); ++i) {
+            if (i < 3) CHECK(same_bits(first[i], expected[i]));
+            const auto live = [&](const guarded<float>& m) { return m.view().middle_rows(g.first(), g.last() - g.first()); };
+            CHECK(relative_error(live(first[i]), live(expected[i])) <= tolerance<float>::value);
+            CHECK(first[i].only_rows_written(g.first(), g.last()));
+        }
+        moe::cpu three = make_cpu(3);
+        poison(three.scratch());
+        const auto again = run(on_cpu{}, three);
+        for (std::size_t i = 0; i < first.size(); ++i) CHECK(same_bits(again[i], first[i]));
+    }
+}
+
+TEMPLATE_TEST_CASE("quantised weights: a row's bits depend on no other row; NaN and infinity stay in theirs, zeros give "
+                   "zeros", "", SOME_FORMATS) {
+    const index_t outputs = 70, inputs = 131;
+    const auto w = random_quantized<TestType>(1, outputs, inputs, 1);
+    auto a = random_rows<float>(17, inputs, 2);
+    const auto product = [&](index_t first, index_t rows) {
+        const grouping g({rows});
+        guarded<float> c(rows, outputs);
+        moe::cpu cpu;
+        on_cpu::grouped_linear(cpu, g.by_row(), a.view().middle_rows(first, rows), w, {}, c.view());
+        return c;
+    };
+    const auto all = product(0, 17);
+    for (index_t r = 0; r < 17; ++r) CHECK(same_bits<float>(product(r, 1).view(), all.view().middle_rows(r, 1)));
+    a(5, 130) = std::numeric_limits<float>::quiet_NaN();
+    a(6, 0) = -std::numeric_limits<float>::infinity();
+    for (index_t k = 0; k < inputs; ++k) {
+        a(7, k) = 0;
+        a(8, k) = std::numeric_limits<float>::denorm_min() * float(1 + k % 3);
+        a(9, k) = (k % 2 == 0 ? 1.0f : -1.0f) * std::numeric_limits<float>::max();
+    }
+    const auto odd = product(0, 17);
+    for (index_t r = 0; r < 17; ++r) {
+        const bool changed = r >= 5 && r <= 9;
+        CHECK(same_bits<float>(odd.view().middle_rows(r, 1), all.view().middle_rows(r, 1)) == !changed);
+    }
+    for (index_t n = 0; n < outputs; ++n) {
+        CHECK(std::isnan(odd(5, n)));
+        CHECK(std::isnan(odd(6, n)));
+        CHECK(odd(7, n) == 0.0f);
+        CHECK(odd(8, n) == 0.0f);
+        CHECK_FALSE(std::isnan(odd(9, n)));
+    }
+}
