@@ -6,7 +6,7 @@
 //
 // Determinism: results have the same bits for every number of threads; a row's result depends on no other row. Sums
 // over inputs run in ascending order in chains of 128 fused multiply-adds (256 with bfloat16 weights), whose results are
-// added in ascending order.
+// added in ascending order. On matrix units chains are those of backend/cpu/amx.hpp.
 // Memory: nothing is allocated once scratch has grown; rows and columns that a verb does not name are not written.
 #pragma once
 
@@ -93,9 +93,16 @@ struct kernels<cpu_tag> : kernels<reference_tag> {
     using base = kernels<reference_tag>;
 
     template <class T, class W>
-    static constexpr const char* product_name() {
-        if constexpr (detail::has_product<T, W>) return detail::product_of<T, W>::name;
-        else return base::product_name<T, W>();
+    static const char* product_name() {
+        if constexpr (!detail::has_product<T, W>) {
+            return base::product_name<T, W>();
+        } else {
+            using P = detail::product_of<T, W>;
+            if constexpr (detail::has_tiled_product<P>) {
+                if (detail::tiles_granted()) return detail::tiled_product<P>::name;
+            }
+            return P::name;
+        }
     }
 
     template <class B, class P>

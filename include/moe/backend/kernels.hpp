@@ -55,7 +55,7 @@ struct reference_tag {};
 // What the grouped products of T with weights W run on in backend B, in words; which weights have vector kernels is the
 // backend's own matter, so ask before a format is put to work.
 template <class B, class T, class W>
-constexpr const char* product_name() {
+const char* product_name() {
     using K = kernels_of<B>;
     if constexpr (requires { K::template product_name<T, W>(); }) return K::template product_name<T, W>();
     else return "a backend that does not say";

@@ -20,9 +20,19 @@
 #error "moe needs C++20: compile with -std=c++20 or newer"
 #endif
 
+// Whether products run on AMX where the system grants it; backend/cpu/amx.hpp says how.
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && (defined(__AMX_INT8__) || defined(__AMXINT8__)) && \
+    defined(__AVX512BF16__) && defined(__AVX512FP16__) && defined(__linux__)
+#define MOE_TILES 1
+#else
+#define MOE_TILES 0
+#endif
+
 // One letter group per instruction set that changes generated code.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
-#if defined(__AVX512BF16__) && defined(__AVX512FP16__)
+#if MOE_TILES
+#define MOE_ISA_NAME avx512_bf16_fp16_amx
+#elif defined(__AVX512BF16__) && defined(__AVX512FP16__)
 #define MOE_ISA_NAME avx512_bf16_fp16
 #elif defined(__AVX512BF16__)
 #define MOE_ISA_NAME avx512_bf16

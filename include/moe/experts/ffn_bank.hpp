@@ -78,7 +78,7 @@ public:
 
     // The instructions that the products of this bank run on with backend B.
     template <class B>
-    static constexpr const char* kernel_name() {
+    static const char* kernel_name() {
         return product_name<B, T, std::remove_cvref_t<decltype(std::declval<const weights&>().packed())>>();
     }
 

@@ -6,6 +6,7 @@
 // stands in a function of its own that is never inlined, so that inference and recording run the same instructions.
 #pragma once
 
+#include "moe/backend/cpu/amx.hpp"
 #include "moe/backend/cpu/quantized.hpp"
 
 #define MOE_NOINLINE __attribute__((noinline))
@@ -20,7 +21,7 @@ inline constexpr bool unpacks = requires { P::rows_worth_unpacking; };
 
 // acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
 template <class P>
-    requires(!is_quantized_product<P>)
+    requires(!is_quantized_product<P> && !is_tiled<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
                     typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked = nullptr) {
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
@@ -89,11 +90,9 @@ MOE_NOINLINE void activate_gated(T* gate, const T* up, std::ptrdiff_t count, con
     }
 }
 
-// finish(strip, panel, sums): sums[m] is [rows][width] of weight m.
-template <std::size_t matrices, class B, class T, class W, class F>
-void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, const W* const (&w)[matrices],
-                      const F& finish) {
-    using P = product_of<T, W>;
+template <class P, std::size_t matrices, class B, class T, class W, class F>
+void multiply_forward_by(B& b, const row_groups& rows, matrix_view<const T> a, const W* const (&w)[matrices],
+                         const F& finish) {
     static_assert(P::width == panels<T>::width);
     constexpr std::size_t tile_size = std::size_t(strip_limit) * std::size_t(P::width);
     constexpr std::size_t unpacked_size = unpacks<P> ? std::size_t(fold) * std::size_t(P::width) : 0;
@@ -124,6 +123,17 @@ void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, cons
         }
         finish(s, p, sum);
     });
+}
+
+// finish(strip, panel, sums): sums[m] is [rows][width] of weight m.
+template <std::size_t matrices, class B, class T, class W, class F>
+void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, const W* const (&w)[matrices],
+                      const F& finish) {
+    using P = product_of<T, W>;
+    if constexpr (has_tiled_product<P>) {
+        if (tiles_granted()) return multiply_forward_by<tiled_product<P>>(b, rows, a, w, finish);
+    }
+    multiply_forward_by<P>(b, rows, a, w, finish);
 }
 
 // Columns of panel p that exist.

@@ -82,6 +82,18 @@ struct product_for<T, panels<T>> {
 template <class T, class W>
 using product_of = typename product_for<T, W>::type;
 
+// The product that takes over from P where tiles_granted().
+template <class P>
+struct tiled_product_for {
+    using type = void;
+};
+template <class P>
+using tiled_product = typename tiled_product_for<P>::type;
+template <class P>
+inline constexpr bool has_tiled_product = !std::is_void_v<tiled_product<P>>;
+template <class P>
+inline constexpr bool is_tiled = false;
+
 template <class T, class W>
 inline constexpr bool has_product = !std::is_same_v<product_of<T, W>, no_product>;
 

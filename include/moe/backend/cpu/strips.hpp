@@ -74,6 +74,10 @@ struct input_rows {
     }
 };
 
+// Whether the inputs of neighbouring rows stand side by side, even where rows are gathered.
+template <class P>
+inline constexpr bool wants_neighbours = requires { P::spare_rows; };
+
 // Packs, where P wants that, every row of `a` that is read once: all of `a` if rows are gathered and share them.
 template <class P, class B, class T>
 input_rows<P> make_inputs(B& b, const row_groups& rows, matrix_view<const T> a) {
@@ -83,13 +87,15 @@ input_rows<P> make_inputs(B& b, const row_groups& rows, matrix_view<const T> a) 
     } else {
         using X = typename P::input;
         const index_t first = first_row(rows);
-        const bool shared = gather != nullptr && a.rows < row_count(rows);
+        const bool shared = !wants_neighbours<P> && gather != nullptr && a.rows < row_count(rows);
         const index_t count = shared ? a.rows : row_count(rows);
+        std::size_t room = std::size_t(count);
+        if constexpr (wants_neighbours<P>) room += std::size_t(P::spare_rows);
         // A line more than the inputs take, so that rows do not stand a multiple of the cache's ways apart.
         std::size_t inputs = std::size_t(ceil_divide(a.cols, P::together));
         if constexpr (requires { P::row_words(a.cols); }) inputs = std::size_t(P::row_words(index_t(inputs)));
         const std::size_t stride = (inputs * sizeof(X) / P::block + 2) * P::block / sizeof(X);
-        const std::span<X> packed = b.scratch().template take<X>(std::size_t(count) * stride);
+        const std::span<X> packed = b.scratch().template take<X>(room * stride);
         constexpr index_t chunk = 8;
         b.parallel(ceil_divide(count, chunk), 2.0 * count * a.cols, [&](index_t item, index_t, index_t) {
             for (index_t i = item * chunk; i < std::min((item + 1) * chunk, count); ++i) {

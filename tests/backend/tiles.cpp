@@ -1,0 +1,131 @@
+#include "backend/problem.hpp"
+#include "moe/core/build_info.hpp"
+
+using namespace test;
+
+#if MOE_TILES
+
+namespace {
+
+using P = moe::detail::tiled_bf16;
+
+// The order that backend/cpu/amx.hpp states, in plain loops.
+float product_in_steps(const float* x, const moe::bf16_panels& w, index_t n) {
+    float sum = 0;
+    for (index_t first = 0; first < w.inputs(); first += 32) {
+        float even = 0, odd = 0;
+        for (index_t k = first; k < std::min(first + 32, w.inputs()); ++k) {
+            float& chain = k % 2 == 0 ? even : odd;
+            chain = std::fma(static_cast<float>(moe::bfloat16(x[k])), static_cast<float>(w(0, n, k)), chain);
+        }
+        sum += even + odd;
+    }
+    return sum;
+}
+
+struct tile_problem {
+    moe::bf16_panels w;
+    moe::matrix<float> a;
+    std::vector<const P::input*> row;
+    moe::buffer<P::input> packed;
+
+    tile_problem(index_t rows, index_t outputs, index_t inputs) : w(1, outputs, inputs), a(rows, inputs) {
+        moe::matrix<float> plain(outputs, inputs);
+        randomize(plain.view(), 1);
+        randomize(a.view(), 2);
+        w.assign(0, plain.view());
+        const std::size_t stride = std::size_t(inputs) + 48;
+        packed = moe::buffer<P::input>(std::size_t(rows + P::spare_rows) * stride);
+        for (auto& x : packed.span()) x = 0x7fc07fc0u;
+        for (index_t i = 0; i < rows; ++i) {
+            P::input* to = packed.data() + std::size_t(i) * stride;
+            P::pack(a.view().row(i), inputs, to);
+            row.push_back(to);
+        }
+    }
+    bool matches() {
+        moe::buffer<float> sum(std::size_t(moe::detail::strip_limit) * 64);
+        bool same = true;
+        for (index_t p = 0; p < w.panel_count(); ++p) {
+            moe::detail::multiply_panel<P>(row.data(), a.rows(), w.lines(), w.panel(0, p), sum.data(), nullptr);
+            for (index_t i = 0; i < a.rows(); ++i) {
+                for (index_t n = p * 64; n < std::min(w.outputs(), p * 64 + 64); ++n) {
+                    same = same && sum[std::size_t(i * 64 + n % 64)] == product_in_steps(a.view().row(i), w, n);
+                }
+            }
+        }
+        return same;
+    }
+};
+
+bool granted() {
+    if (moe::detail::tiles_granted()) return true;
+    WARN("the system grants no tiles: not run");
+    return false;
+}
+
+}  // namespace
+
+TEST_CASE("tiles: products have the bits of the stated order at every remainder of inputs, rows and outputs, beside "
+          "rows that are not numbers") {
+    if (!granted()) return;
+    for (index_t inputs = 1; inputs <= 100; ++inputs) {
+        INFO("inputs " << inputs);
+        CHECK(tile_problem(1 + inputs % 37, 1 + 5 * inputs % 70, inputs).matches());
+    }
+    for (index_t rows = 1; rows <= 70; ++rows) {
+        INFO("rows " << rows);
+        CHECK(tile_problem(rows, 66, 131).matches());
+    }
+    for (const index_t inputs : {1023, 1024, 1025, 1056, 2100}) {
+        INFO("inputs " << inputs);
+        CHECK(tile_problem(moe::detail::strip_limit, 65, inputs).matches());
+    }
+}
+
+TEST_CASE("tiles: denormal weights and inputs count as zeros, infinite ones as they are") {
+    if (!granted()) return;
+    tile_problem p(1, 2, 3);
+    moe::matrix<float> plain(2, 3);
+    plain(0, 0) = 0x1p-130f;
+    plain(0, 1) = 1;
+    plain(1, 2) = 70000.0f;
+    p.w.assign(0, plain.view());
+    p.a(0, 0) = 0x1p100f;
+    p.a(0, 1) = 0x1p-130f;
+    p.a(0, 2) = std::numeric_limits<float>::infinity();
+    moe::matrix<float> y(1, 2);
+    moe::cpu cpu;
+    on_cpu::grouped_linear(cpu, grouping({1}).by_row(), moe::input_view<float>(p.a.view()), p.w, {}, y.view());
+    CHECK(std::isnan(y(0, 0)));  // infinity times the zero of input 2
+    CHECK(y(0, 1) == std::numeric_limits<float>::infinity());
+    p.a(0, 2) = 0;
+    on_cpu::grouped_linear(cpu, grouping({1}).by_row(), moe::input_view<float>(p.a.view()), p.w, {}, y.view());
+    CHECK(y(0, 0) == 0);
+}
+
+TEST_CASE("tiles: a backend says that it uses them") {
+    if (!granted()) return;
+    CHECK(std::string(moe::build_info().bf16) == "tdpbf16ps");
+    CHECK(std::string(moe::product_name<moe::cpu, float, moe::bf16_panels>()) == P::name);
+}
+
+TEST_CASE("tiles: a thread keeps none after a product") {
+    if (!granted()) return;
+    moe::detail::multiply_panel<P>(tile_problem(1, 64, 64).row.data(), 1, 0, nullptr, moe::buffer<float>(64).data(),
+                                   nullptr);
+    CHECK(tile_problem(3, 64, 64).matches());
+    // xgetbv with 1 tells which parts of the processor's state are in use; bits 17 and 18 are the tiles'.
+    std::uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
+    CHECK((low >> 18 & 1u) == 0);
+}
+
+#else
+
+TEST_CASE("tiles: a build without them never asks for them") {
+    CHECK_FALSE(moe::detail::tiles_granted());
+    CHECK(std::string(moe::build_info().bf16) != "tdpbf16ps");
+}
+
+#endif
