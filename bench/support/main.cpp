@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
     const auto names_file = [](const char* word) { return value_of(word, "--benchmark_out") != nullptr; };
     const bool to_file = std::any_of(argv, argv + argc, names_file);
     benchmark::AddCustomContext("processor", bench::processor_name());
-    benchmark::AddCustomContext("vectors", MOE_STRING(MOE_ISA_NAME));
+    benchmark::AddCustomContext("vectors", MOE_STRING(MOE_ISA));
     benchmark::AddCustomContext("compiler", bench::compiler_name());
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

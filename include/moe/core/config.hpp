@@ -68,6 +68,30 @@
 #define MOE_BF16_DOT 0
 #endif
 
+// What multiplies weights in codes: backend/cpu/int_dot.hpp. It adds letters to the name of the instruction set where a
+// level that has it runs other code than one that lacks it.
+#if (defined(__AVX512VNNI__) && defined(__AVX512F__)) || (defined(__AVXVNNI__) && !defined(__AVX512F__))
+#define MOE_VNNI_DOT 1
+#define MOE_CODES_DOT "vpdpbusd"
+#define MOE_CODES_LETTERS _vnni
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define MOE_CODES_DOT "sdot"
+#define MOE_CODES_LETTERS _dotprod
+#else
+#define MOE_CODES_LETTERS
+// AVX without AVX2 and AVX-512 without BW lack it in the width of their floats.
+#if defined(__SSE2__) && (defined(__AVX2__) || !defined(__AVX__)) && (defined(__AVX512BW__) || !defined(__AVX512F__))
+#define MOE_CODES_DOT "vpmaddwd"
+#elif defined(__aarch64__)
+#define MOE_CODES_DOT "smull"
+#else
+#define MOE_CODES_DOT "vectors"
+#endif
+#endif
+#ifndef MOE_VNNI_DOT
+#define MOE_VNNI_DOT 0
+#endif
+
 // What widens float16 weights to vectors of float.
 #if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__) && defined(__F16C__))
 #define MOE_F16_WIDENED "vcvtph2ps"
@@ -77,9 +101,12 @@
 #define MOE_F16_WIDENED "vectors of bits"
 #endif
 
+#define MOE_JOIN_ISA_(vectors, codes) vectors##codes
+#define MOE_JOIN_ISA(vectors, codes) MOE_JOIN_ISA_(vectors, codes)
+#define MOE_ISA MOE_JOIN_ISA(MOE_ISA_NAME, MOE_CODES_LETTERS)
 #define MOE_JOIN_(major, minor, isa) v##major##_##minor##_##isa
 #define MOE_JOIN(major, minor, isa) MOE_JOIN_(major, minor, isa)
-#define MOE_ABI MOE_JOIN(MOE_VERSION_MAJOR, MOE_VERSION_MINOR, MOE_ISA_NAME)
+#define MOE_ABI MOE_JOIN(MOE_VERSION_MAJOR, MOE_VERSION_MINOR, MOE_ISA)
 #define MOE_STRING_(x) #x
 #define MOE_STRING(x) MOE_STRING_(x)
 

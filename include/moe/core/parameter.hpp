@@ -10,8 +10,8 @@
 // stored. `state(v, p...)` names, in the same way, what is saved but not trained (a selection bias).
 #pragma once
 
+#include "moe/core/code_format.hpp"
 #include "moe/core/mastered.hpp"
-#include "moe/core/quantized_panels.hpp"
 
 MOE_BEGIN
 

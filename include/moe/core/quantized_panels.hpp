@@ -27,38 +27,12 @@
 #pragma once
 
 #include <limits>
-#include <vector>
 
-#include "moe/core/float16.hpp"
+#include "moe/core/code_format.hpp"
 #include "moe/core/quantize.hpp"
 #include "moe/core/storage.hpp"
 
 MOE_BEGIN
-
-inline constexpr index_t whole_rows = 0;
-
-// bits: 8 or 4. group: inputs that share a scale, or whole_rows.
-template <int bits_, index_t group_, bool zero_points_ = false>
-struct code_format {
-    static_assert(bits_ == 8 || bits_ == 4, "moe: codes have 8 or 4 bits");
-    static_assert(group_ == 32 || group_ == 64 || group_ == 128 || group_ == whole_rows,
-                  "moe: a scale holds for 32, 64 or 128 inputs or for whole_rows");
-    static constexpr int bits = bits_;
-    static constexpr index_t group = group_;
-    static constexpr bool zero_points = zero_points_;
-    using scale = std::conditional_t<group == whole_rows, float, float16>;
-
-    static constexpr int codes = 1 << bits;
-    static constexpr int zero = codes / 2;    // of a format without zero points
-    static constexpr int largest = zero - 1;  // |code - zero| where weights are rounded: as far up as down
-    static constexpr index_t together = 4 * (8 / bits);
-};
-
-// A byte of weights in a format, for what moves and saves them.
-template <class Format>
-struct code_byte {
-    unsigned char value;
-};
 
 template <class Format>
 class quantized_panels {
@@ -71,14 +45,15 @@ public:
     static constexpr std::size_t line_bytes = 4 * std::size_t{width};
     static constexpr std::size_t scale_bytes = std::size_t{width} * sizeof(scale_type) * (Format::zero_points ? 2 : 1);
     // A sum of a group must fit 32 bits.
-    static constexpr index_t most_inputs = Format::group == whole_rows ? 65536 : std::numeric_limits<index_t>::max() / 8;
+    static constexpr index_t most_inputs =
+        Format::group == whole_rows ? 65536 : std::numeric_limits<index_t>::max() / 8;
 
     quantized_panels() = default;
     quantized_panels(index_t groups, index_t outputs, index_t inputs)
         : groups_(groups), outputs_(outputs), inputs_(inputs) {
         if (groups < 0 || outputs < 0 || inputs < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
         if (inputs > most_inputs) {
-            throw_shape("weights", "at most " + std::to_string(most_inputs) + " inputs under one scale",
+            throw_shape("weights", std::string("at most ") + std::to_string(most_inputs) + " inputs under one scale",
                         std::to_string(inputs));
         }
         storage_ = buffer<value_type>(std::size_t(groups) * std::size_t(panel_count()) * panel_bytes());
@@ -116,7 +91,8 @@ public:
     }
     // Of inputs [block * block_inputs(), ...) of output n.
     code_scale scale(index_t g, index_t n, index_t block) const {
-        const unsigned char* from = panel(g, n / width) + scales_of(block) + std::size_t(n % width) * sizeof(scale_type);
+        const unsigned char* from =
+            panel(g, n / width) + scales_of(block) + std::size_t(n % width) * sizeof(scale_type);
         if constexpr (!Format::zero_points) return {load(from), float(Format::zero)};
         else return {load(from), load(from + std::size_t{width} * sizeof(scale_type))};
     }
@@ -152,8 +128,8 @@ public:
     void assign(index_t g, matrix_view<U> w, const Choose& choose) {
         check_group(g);
         detail::require_shape("weights", w, outputs_, inputs_);
-        std::vector<float> weights(static_cast<std::size_t>(block_inputs()));
-        std::vector<int> codes(weights.size());
+        buffer<float> weights(static_cast<std::size_t>(block_inputs()));
+        buffer<int> codes(weights.size());
         for (index_t n = 0; n < outputs_; ++n) {
             for (index_t b = 0; b < blocks(); ++b) {
                 const std::size_t size = std::size_t(block_size(b));
@@ -239,17 +215,5 @@ private:
     index_t inputs_ = 0;
     buffer<value_type> storage_;
 };
-
-template <class W>
-inline constexpr bool is_quantized = false;
-template <class Format>
-inline constexpr bool is_quantized<quantized_panels<Format>> = true;
-
-template <index_t group>
-using int8_panels = quantized_panels<code_format<8, group>>;
-template <index_t group>
-using int4_panels = quantized_panels<code_format<4, group>>;
-template <index_t group>
-using int4_zero_panels = quantized_panels<code_format<4, group, true>>;
 
 MOE_END

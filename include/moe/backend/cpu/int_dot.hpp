@@ -15,6 +15,8 @@
 // tile, and vpmaddwd adds pairs exactly in as many instructions as vpmaddubsw with the signs moved over would take.
 #pragma once
 
+#include <string_view>
+
 #include "moe/backend/simd.hpp"
 #include "moe/core/config.hpp"
 
@@ -127,7 +129,7 @@ struct pair_dot : quad_engine {
 };
 #endif
 
-#if (defined(__AVX512VNNI__) && defined(__AVX512F__)) || (defined(__AVXVNNI__) && !defined(__AVX512F__))
+#if MOE_VNNI_DOT
 #define MOE_HAS_VNNI_DOT 1
 struct vnni_dot : quad_engine {
 #if defined(__AVX512F__)
@@ -187,6 +189,8 @@ using int_dot = neon_dot;
 #else
 using int_dot = generic_dot;
 #endif
+static_assert(std::string_view(int_dot::name).find(MOE_CODES_DOT) != std::string_view::npos,
+              "build_info() names what runs");
 
 }  // namespace detail
 

@@ -1,0 +1,54 @@
+// core/code_format: which codes stand for weights
+// SPDX-License-Identifier: Apache-2.0
+//
+// core/quantized_panels.hpp keeps weights in a format; what only names one of them includes this.
+#pragma once
+
+#include <type_traits>
+
+#include "moe/core/config.hpp"
+#include "moe/core/float16.hpp"
+
+MOE_BEGIN
+
+inline constexpr index_t whole_rows = 0;
+
+// bits: 8 or 4. group: inputs that share a scale, or whole_rows.
+template <int bits_, index_t group_, bool zero_points_ = false>
+struct code_format {
+    static_assert(bits_ == 8 || bits_ == 4, "moe: codes have 8 or 4 bits");
+    static_assert(group_ == 32 || group_ == 64 || group_ == 128 || group_ == whole_rows,
+                  "moe: a scale holds for 32, 64 or 128 inputs or for whole_rows");
+    static constexpr int bits = bits_;
+    static constexpr index_t group = group_;
+    static constexpr bool zero_points = zero_points_;
+    using scale = std::conditional_t<group == whole_rows, float, float16>;
+
+    static constexpr int codes = 1 << bits;
+    static constexpr int zero = codes / 2;    // of a format without zero points
+    static constexpr int largest = zero - 1;  // |code - zero| where weights are rounded: as far up as down
+    static constexpr index_t together = 4 * (8 / bits);
+};
+
+// A byte of weights in a format, for what moves and saves them.
+template <class Format>
+struct code_byte {
+    unsigned char value;
+};
+
+template <class Format>
+class quantized_panels;
+
+template <class W>
+inline constexpr bool is_quantized = false;
+template <class Format>
+inline constexpr bool is_quantized<quantized_panels<Format>> = true;
+
+template <index_t group>
+using int8_panels = quantized_panels<code_format<8, group>>;
+template <index_t group>
+using int4_panels = quantized_panels<code_format<4, group>>;
+template <index_t group>
+using int4_zero_panels = quantized_panels<code_format<4, group, true>>;
+
+MOE_END
