@@ -17,7 +17,8 @@
 // inputs stay as they are, and results have the bits of a float bank with the rounded weights. Gradients of inputs use
 // the rounded weights, gradients of weights belong to the masters: roundings count as identities (straight-through).
 // With codes the inputs of a product are rounded to 8 bits, one scale a row (core/quantized_panels.hpp has the rule);
-// the input gradient is that of the decoded weights, exactly.
+// the input gradient is that of the decoded weights, exactly: there too roundings count as identities, so adapters on
+// such a bank (experts/lora_bank.hpp) learn as on one of the decoded weights.
 #pragma once
 
 #include "moe/core/mastered.hpp"
