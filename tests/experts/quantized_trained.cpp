@@ -54,8 +54,8 @@ TEMPLATE_TEST_CASE("quantised weights: dx is that of the decoded weights, to the
     check(moe::cpu{{.threads = 2}});
 }
 
-TEMPLATE_TEST_CASE("quantised weights: rounding counts as identity, so adapters and x get the gradients of the float bank "
-                   "with the decoded weights", "", moe::int8_weights<32>, moe::int4_zero_weights<64>) {
+TEMPLATE_TEST_CASE("quantised weights: rounding counts as identity, so adapters and x get the gradients of the float "
+                   "bank with the decoded weights", "", moe::int8_weights<32>, moe::int4_zero_weights<64>) {
     const bank_of<TestType> base{options};
     bank_of<moe::same_scalar> decoded{options};
     decode_into(base, decoded);
