@@ -35,10 +35,16 @@ constexpr std::size_t size_of(scalar_type type) {
     if (type >= scalar_type::first_codes) return 1;
     return type == scalar_type::float64 ? 8 : type == scalar_type::float32 ? 4 : 2;
 }
-constexpr const char* name_of(scalar_type type) {
-    if (type >= scalar_type::first_codes) return "codes";
+// "float32"; "codes of 4 bits, a scale for 32 inputs, zero points"
+inline std::string name_of(scalar_type type) {
     constexpr const char* names[] = {"float32", "float64", "bfloat16", "float16"};
-    return names[static_cast<std::size_t>(type) - 1];
+    const int number = static_cast<int>(type), code = number - static_cast<int>(scalar_type::first_codes);
+    if (number >= 1 && number <= 4) return names[number - 1];
+    if (code < 0) return std::string("type ") + std::to_string(number);
+    const int group = 32 * (code % 8);
+    return std::string("codes of ") + std::to_string(4 * (code / 8 % 8)) + " bits, a scale for " +
+           (group == 0 ? std::string("whole rows") : std::to_string(group) + " inputs") +
+           (code >= 64 ? ", zero points" : "");
 }
 
 struct tensor_shape {
@@ -179,6 +185,10 @@ private:
     void (*changed_)(void*) = nullptr;
 };
 
+// What stands for elements whose type is only known at run time: bytes for codes of any format, which ref knows.
+template <class E>
+using any_element = std::conditional_t<codes_type<E> != 0, unsigned char, E>;
+
 // A tensor of a layer whose type is only known at run time: its elements as stored, and its shape.
 template <class T>
 struct any_tensor {
@@ -189,7 +199,8 @@ struct any_tensor {
 
     template <class Tensor>
     static any_tensor of(Tensor& tensor) {
-        return {flat(tensor), tensor_ref(tensor)};
+        const auto elements = flat(tensor);
+        return {{reinterpret_cast<T*>(elements.data()), elements.size()}, tensor_ref(tensor)};
     }
 };
 

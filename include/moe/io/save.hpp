@@ -6,8 +6,9 @@
 // file moves between instruction sets.
 //
 //     8 bytes    "moe\r\n\x1a\n\0"            4 bytes    format version, 1           4 bytes    number of tensors
-//     a tensor   4 bytes length of its name, the name, 1 byte scalar (1 float32, 2 float64, 3 bfloat16, 4 float16),
-//                1 byte rank (0 to 3), 4 bytes for each dimension, the elements
+//     a tensor   4 bytes length of its name, the name, 1 byte scalar (1 float32, 2 float64, 3 bfloat16, 4 float16; of
+//                weights in codes 128 + group / 32 + 8 (bits / 4), and 64 with zero points), 1 byte rank (0 to 3),
+//                4 bytes for each dimension, the elements (of codes: bytes as in core/quantized_panels.hpp)
 //     8 bytes    FNV-1a of everything before it
 //
 // errors        io_error naming file and tensor: unreadable, truncated, damaged, another version, other names or shapes.
@@ -32,8 +33,7 @@ inline void check_tensor(file_reader& file, const std::string& name, const tenso
     if (found != name) file.fail("next tensor", name, found);
     const auto type = file.number<std::uint8_t>(name + ": scalar type");
     if (type != static_cast<std::uint8_t>(tensor.type())) {
-        const bool known = type >= 1 && type <= 4;
-        file.fail(name, name_of(tensor.type()), known ? name_of(scalar_type{type}) : std::string("type ") + std::to_string(type));
+        file.fail(name, name_of(tensor.type()), name_of(scalar_type{type}));
     }
     tensor_shape shape;
     shape.rank = file.number<std::uint8_t>(name + ": rank");

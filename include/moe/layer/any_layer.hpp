@@ -124,11 +124,13 @@ private:
         void (*doubles)(const void* visitor, const parameter_name&, any_tensor<double>*);
         void (*shorts)(const void* visitor, const parameter_name&, any_tensor<bfloat16>*);
         void (*halves)(const void* visitor, const parameter_name&, any_tensor<float16>*);
+        void (*codes)(const void* visitor, const parameter_name&, any_tensor<unsigned char>*);
 
         void take(const parameter_name& name, any_tensor<float>* t) const { floats(visitor, name, t); }
         void take(const parameter_name& name, any_tensor<double>* t) const { doubles(visitor, name, t); }
         void take(const parameter_name& name, any_tensor<bfloat16>* t) const { shorts(visitor, name, t); }
         void take(const parameter_name& name, any_tensor<float16>* t) const { halves(visitor, name, t); }
+        void take(const parameter_name& name, any_tensor<unsigned char>* t) const { codes(visitor, name, t); }
     };
 
     struct base {
@@ -185,7 +187,7 @@ private:
         }
         void visit_state(const parameter_name& here, const receiver& r) override {
             const auto call = [&r](const parameter_name& name, auto& tensor) {
-                auto one = any_tensor<typename decltype(flat(tensor))::value_type>::of(tensor);
+                auto one = any_tensor<any_element<typename decltype(flat(tensor))::value_type>>::of(tensor);
                 r.take(name, &one);
             };
             Layer::state(named_visitor<const decltype(call)>{call, here}, value);
@@ -215,6 +217,9 @@ private:
                 hand_over<State, V>(p, n, t, all{});
             },
             [](const void* p, const parameter_name& n, any_tensor<float16>* t) {
+                hand_over<State, V>(p, n, t, all{});
+            },
+            [](const void* p, const parameter_name& n, any_tensor<unsigned char>* t) {
                 hand_over<State, V>(p, n, t, all{});
             }};
         any_gradient* list[] = {const_cast<any_gradient*>(&others)..., nullptr};
