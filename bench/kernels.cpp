@@ -1,7 +1,7 @@
 // The grouped products alone. Names read kernels/grouped_linear/f32/B/T:512/threads:2/uniform.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows of a layer's experts under a load, one weight [E,H,D] or [E,D,H]. Two rows of the busiest expert are checked
+// Rows of a layer's experts under a load, one weight [E,H,D] or [E,D,H]; formats of weights: support/formats.hpp. Two rows of the busiest expert are checked
 // against the reference backend before a verb is timed; tiny results are checked whole. Fewer than 128 tokens are left
 // to the layer: a verb alone would find its weights in the caches. kernels/region is a parallel region with nothing in
 // it: what a layer pays for each of its stages.
@@ -15,9 +15,6 @@ using bench::index_t;
 using cpu_kernels = moe::kernels_of<moe::cpu>;
 using reference_kernels = moe::kernels_of<moe::reference>;
 
-template <class T>
-using format = bench::same_format<T>;
-
 struct case_of {
     bench::layer_shape shape;
     index_t tokens, threads;
@@ -25,15 +22,15 @@ struct case_of {
 };
 
 // The rows of every expert, and weights and matrices as large as any verb wants.
-template <class T>
+template <class Format>
 struct problem {
     case_of c;
-    bench::layer_type<format<T>>& layer;
+    bench::layer_type<Format>& layer;
     std::vector<index_t> offset{0}, gather;
     index_t busiest = 0;
 
     explicit problem(const case_of& which)
-        : c(which), layer(bench::layer_copies<format<T>>::get(which.shape, true)[0]) {
+        : c(which), layer(bench::layer_copies<Format>::get(which.shape, true)[0]) {
         std::vector<std::vector<index_t>> of_expert(static_cast<std::size_t>(c.shape.experts));
         const std::vector<index_t> experts = bench::experts_of(c.kind, c.shape, c.tokens, 0);
         for (std::size_t i = 0; i < experts.size(); ++i) {
@@ -55,12 +52,12 @@ struct problem {
         return count;
     }
     double operations() const { return 2.0 * rows() * c.shape.features * c.shape.hidden; }
-    double weight_bytes() const { return touched() * c.shape.expert_parameters() / 3 * sizeof(T); }
+    double weight_bytes() const { return touched() * c.shape.hidden * Format::row_bytes(c.shape.features); }
 };
 
 // The rows that are checked, as offsets that leave all others out.
-template <class T>
-std::vector<index_t> checked_rows(const problem<T>& p) {
+template <class Format>
+std::vector<index_t> checked_rows(const problem<Format>& p) {
     if (bench::options().tiny) return p.offset;
     std::vector<index_t> offset(p.offset.size(), p.offset[std::size_t(p.busiest)]);
     const index_t end = offset[0] + std::min(p.rows_of(p.busiest), index_t{2});
@@ -68,10 +65,10 @@ std::vector<index_t> checked_rows(const problem<T>& p) {
     return offset;
 }
 
-template <class T, class F>
-void time_verb(benchmark::State& state, const std::string& name, const problem<T>& p, double products, moe::cpu& cpu,
+template <class Format, class F>
+void time_verb(benchmark::State& state, const std::string& name, const problem<Format>& p, double products, moe::cpu& cpu,
                const F& call) {
-    bench::measure<format<T>>(state, name, {p.c.threads, p.c.tokens, products * p.operations()}, [&](index_t) {
+    bench::measure<Format>(state, name, {p.c.threads, p.c.tokens, products * p.operations()}, [&](index_t) {
         call();
         return products * p.weight_bytes();
     }, [&](auto& counters) {
@@ -82,9 +79,10 @@ void time_verb(benchmark::State& state, const std::string& name, const problem<T
 }
 
 // verb(kernels, backend, offset, output) writes rows of the output.
-template <class T, class Verb>
-void rows_verb(benchmark::State& state, const std::string& name, const problem<T>& p, double products, index_t columns,
-               const Verb& verb) {
+template <class Format, class Verb>
+void rows_verb(benchmark::State& state, const std::string& name, const problem<Format>& p, double products,
+               index_t columns, const Verb& verb) {
+    using T = typename Format::scalar;
     moe::cpu cpu{{.threads = p.c.threads}};
     moe::reference reference;
     moe::matrix<T> got(p.rows(), columns), wanted(p.rows(), columns);
@@ -94,13 +92,14 @@ void rows_verb(benchmark::State& state, const std::string& name, const problem<T
     const index_t first = some.front(), count = some.back() - first;
     const auto checked = [&](const moe::matrix<T>& m) { return m.view().middle_rows(first, count); };
     const double error = bench::error_of<T, T>(checked(got), checked(wanted));
-    if (!(error <= format<T>::tolerated)) return bench::fail(state, "differs from the reference");
+    if (!(error <= Format::tolerated)) return bench::fail(state, "differs from the reference");
     time_verb(state, name, p, products, cpu, [&] { verb(cpu_kernels{}, cpu, p.offset, got.view()); });
 }
 
-template <class T>
+template <class Format>
 void grouped_gated_activation(benchmark::State& state, const std::string& name, const case_of& c) {
-    const problem<T> p(c);
+    using T = typename Format::scalar;
+    const problem<Format> p(c);
     const auto x = moe::testing::random_matrix<T>(c.tokens, c.shape.features, 2);
     const auto& bank = p.layer.experts();
     rows_verb(state, name, p, 2, c.shape.hidden, [&](auto kernels, auto& b, const auto& offset, auto out) {
@@ -109,18 +108,20 @@ void grouped_gated_activation(benchmark::State& state, const std::string& name, 
     });
 }
 
-template <class T>
+template <class Format>
 void grouped_linear(benchmark::State& state, const std::string& name, const case_of& c) {
-    const problem<T> p(c);
+    using T = typename Format::scalar;
+    const problem<Format> p(c);
     const auto h = moe::testing::random_matrix<T>(p.rows(), c.shape.hidden, 3);
     rows_verb(state, name, p, 1, c.shape.features, [&](auto kernels, auto& b, const auto& offset, auto out) {
         kernels.grouped_linear(b, {offset, {}}, h.view(), p.layer.experts().down, {}, out);
     });
 }
 
-template <class T>
+template <class Format>
 void grouped_input_gradient(benchmark::State& state, const std::string& name, const case_of& c) {
-    const problem<T> p(c);
+    using T = typename Format::scalar;
+    const problem<Format> p(c);
     const auto dh = moe::testing::random_matrix<T>(p.rows(), c.shape.hidden, 4);
     rows_verb(state, name, p, 1, c.shape.features, [&](auto kernels, auto& b, const auto& offset, auto out) {
         kernels.grouped_input_gradient(b, {offset, {}}, dh.view(), p.layer.experts().up, out, false);
@@ -128,8 +129,9 @@ void grouped_input_gradient(benchmark::State& state, const std::string& name, co
 }
 
 // The weight gradient of the busiest expert against sums over its rows; few elements where it is large.
-template <class T>
-bool right_gradient(const problem<T>& p, const moe::matrix<T>& x, const moe::matrix<T>& dh, const moe::panels<T>& dw) {
+template <class Format, class T>
+bool right_gradient(const problem<Format>& p, const moe::matrix<T>& x, const moe::matrix<T>& dh,
+                    const moe::panels<T>& dw) {
     const index_t step = bench::options().tiny ? 1 : 97;
     for (index_t n = 0; n < dw.outputs(); n += step) {
         for (index_t k = 0; k < dw.inputs(); k += step) {
@@ -141,15 +143,16 @@ bool right_gradient(const problem<T>& p, const moe::matrix<T>& x, const moe::mat
                 size += std::abs(term);
             }
             const double error = std::abs(sum - static_cast<double>(dw(p.busiest, n, k)));
-            if (!(error <= format<T>::tolerated * size)) return false;
+            if (!(error <= Format::tolerated * size)) return false;
         }
     }
     return true;
 }
 
-template <class T>
+template <class Format>
 void grouped_weight_gradient(benchmark::State& state, const std::string& name, const case_of& c) {
-    const problem<T> p(c);
+    using T = typename Format::scalar;
+    const problem<Format> p(c);
     const auto x = moe::testing::random_matrix<T>(c.tokens, c.shape.features, 2);
     const auto dh = moe::testing::random_matrix<T>(p.rows(), c.shape.hidden, 4);
     moe::panels<T> dw(c.shape.experts, c.shape.hidden, c.shape.features);
@@ -182,6 +185,30 @@ void region(benchmark::State& state, index_t threads) {
     state.counters["region_us"] = 1e6 * bench::median(times);
 }
 
+using timed_verb = void (*)(benchmark::State&, const std::string&, const case_of&);
+
+template <class Format>
+void add_verb(const char* verb_name, timed_verb run) {
+    for (const bench::layer_shape& shape : bench::shapes()) {
+        for (const index_t tokens : bench::token_counts()) {
+            if (tokens < 128 && !bench::options().tiny) continue;
+            for (const index_t threads : bench::options().threads) {
+                const std::string name = bench::run_name(std::string("kernels/") + verb_name, Format::name, shape,
+                                                         tokens, threads, "uniform");
+                bench::add(name, [=](benchmark::State& state) {
+                    run(state, name, {shape, tokens, threads, bench::load::uniform});
+                });
+            }
+        }
+    }
+}
+
+template <class Format>
+void add_forward() {
+    add_verb<Format>("grouped_gated_activation", &grouped_gated_activation<Format>);
+    add_verb<Format>("grouped_linear", &grouped_linear<Format>);
+}
+
 }  // namespace
 
 void bench::register_benchmarks() {
@@ -189,23 +216,11 @@ void bench::register_benchmarks() {
         add(std::string("kernels/region/threads:") + std::to_string(threads),
             [=](benchmark::State& state) { region(state, threads); });
     }
-    using verb = void (*)(benchmark::State&, const std::string&, const case_of&);
-    const std::pair<const char*, verb> verbs[] = {{"grouped_gated_activation", &grouped_gated_activation<float>},
-                                                  {"grouped_linear", &grouped_linear<float>},
-                                                  {"grouped_input_gradient", &grouped_input_gradient<float>},
-                                                  {"grouped_weight_gradient", &grouped_weight_gradient<float>}};
-    for (const layer_shape& shape : shapes()) {
-        for (const index_t tokens : token_counts()) {
-            if (tokens < 128 && !options().tiny) continue;
-            for (const auto& [verb_name, call] : verbs) {
-                for (const index_t threads : options().threads) {
-                    const std::string name =
-                        run_name(std::string("kernels/") + verb_name, "f32", shape, tokens, threads, "uniform");
-                    add(name, [=, run = call](benchmark::State& state) {
-                        run(state, name, {shape, tokens, threads, load::uniform});
-                    });
-                }
-            }
-        }
-    }
+    add_forward<f32>();
+    add_forward<f16>();
+    add_forward<int8_32>();
+    add_forward<int4_32>();
+    add_verb<f32>("grouped_input_gradient", &grouped_input_gradient<f32>);
+    add_verb<int8_32>("grouped_input_gradient", &grouped_input_gradient<int8_32>);
+    add_verb<f32>("grouped_weight_gradient", &grouped_weight_gradient<f32>);
 }

@@ -30,7 +30,7 @@ void forward(benchmark::State& state, const std::string& name, const bench::laye
     bench::measure<Format>(state, name, {threads, tokens, shape.operations(tokens)}, [&](index_t run) {
         const auto& input = inputs[std::size_t(run) / copies % inputs.size()];
         layers[std::size_t(run) % copies].forward(cpu, input.batch(), y.view());
-        return input.touched() * shape.expert_parameters() * Format::bytes;
+        return input.touched() * bench::expert_bytes<Format>(shape);
     }, [&](auto& counters) {
         counters["scratch_bytes"] = static_cast<double>(cpu.scratch().peak());
         counters["max_rows"] = inputs[0].most_rows();
@@ -110,6 +110,11 @@ void bench::register_benchmarks() {
     add_all<f32>();
     add_all<bf16>();
     add_all<f16>();
+    add_all<int8_32>();
+    add_all<int8_128>();
+    add_all<int8_rows>();
+    add_all<int4_32>();
+    add_all<int4_zero_32>();
     for (const layer_shape& shape : shapes()) {
         for (const index_t tokens : {1, 512}) {
             for (const index_t threads : options().threads) {

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   peak/fma/f32, f64     independent fused multiply-adds on the widest registers, nothing loaded (2 operations each)
-//   peak/dot/bf16, int8   the same for dot-product instructions, where the program is compiled for a machine with them
+//   peak/dot/bf16         the same for the dot-product instruction, where the program is compiled for a machine with it
+//   peak/dot/int8         sums of products of bytes, on what products with quantised weights run on
 //   peak/read/dram        a forward stream a thread over 1 GiB on huge pages; l1, l2, l3: over half a cache, many times
 //   peak/copy/dram        bytes read plus bytes written
 //
@@ -86,9 +87,8 @@ void bench::register_benchmarks() {
     add_chains<float>("peak/dot/bf16", 64, 16,
                       [](long rounds, float& result) { return bench::bf16_chains(rounds, result); });
 #endif
-#if defined(__AVX512VNNI__)
-    add_chains<float>("peak/dot/int8", 128, 16,
-                      [](long rounds, float& result) { return bench::int8_chains(rounds, result); });
-#endif
+    constexpr index_t lanes = moe::simd_vector<float>::size;
+    add_chains<float>("peak/dot/int8", 8.0 * lanes, lanes,
+                      [](long rounds, float& result) { return bench::int_dot_chains(rounds, result); });
     add_reads();
 }

@@ -98,7 +98,7 @@ void step(benchmark::State& state, const std::string& name, const bench::layer_s
     bench::measure<Format>(state, name, {threads, tokens, 3 * shape.operations(tokens)}, [&](index_t run) {
         const auto& input = inputs[std::size_t(run) % inputs.size()];
         memory.run(cpu, layer, input.batch());
-        return input.touched() * shape.expert_parameters() * Format::bytes;
+        return input.touched() * bench::expert_bytes<Format>(shape);
     }, [&](auto& counters) {
         counters["scratch_bytes"] = static_cast<double>(cpu.scratch().peak());
         counters["tape_bytes"] = static_cast<double>(memory.tape.memory().peak());

@@ -19,7 +19,7 @@ public:
 
     const bench::layer_shape shape;
 
-    virtual double bytes() const = 0;  // of a weight
+    virtual double bytes_of_expert() const = 0;
     virtual bench::limits limits() const = 0;
     // Expert e as this layer has it: gate and up [H,D], down [D,H].
     virtual void read_expert(index_t e, float* gate, float* up, float* down) const = 0;
@@ -82,7 +82,7 @@ public:
         }
     }
 
-    double bytes() const override { return Format::bytes; }
+    double bytes_of_expert() const override { return bench::expert_bytes<Format>(shape); }
     bench::limits limits() const override { return bench::measure_limits<Format>(threads_); }
     void read_expert(index_t e, float* gate, float* up, float* down) const override {
         const index_t d = shape.features, h = shape.hidden;
@@ -127,6 +127,9 @@ inline std::unique_ptr<comparison> make_comparison(const std::string& shape, con
         if (shape != s.name) continue;
         if (format == "f32") return std::make_unique<comparison_in<bench::f32>>(s);
         if (format == "bf16") return std::make_unique<comparison_in<bench::bf16>>(s);
+        if (format == "f16") return std::make_unique<comparison_in<bench::f16>>(s);
+        if (format == "int8_32") return std::make_unique<comparison_in<bench::int8_32>>(s);
+        if (format == "int4_32") return std::make_unique<comparison_in<bench::int4_32>>(s);
     }
     return nullptr;
 }

@@ -47,7 +47,7 @@ void peers_sizes(void* s, int* sizes) {
     sizes[0] = shape.features, sizes[1] = shape.hidden, sizes[2] = shape.experts, sizes[3] = shape.per_token;
 }
 double peers_operations(void* s, int tokens) { return layer_of(s).shape.operations(tokens); }
-double peers_bytes_of_expert(void* s) { return layer_of(s).bytes() * layer_of(s).shape.expert_parameters(); }
+double peers_bytes_of_expert(void* s) { return layer_of(s).bytes_of_expert(); }
 
 // [E,D]
 void peers_router(void* s, float* to) { layer_of(s).read_router(to); }

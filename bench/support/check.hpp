@@ -40,16 +40,32 @@ moe::testing::oracle::stack stack_of(const Panels& w) {
     return all;
 }
 
+// A row as products of the format read it, by the rule of core/quantized_panels.hpp: 8 bits under one scale.
+template <class Format>
+moe::testing::oracle::row as_read(moe::testing::oracle::row x) {
+    if constexpr (requires { typename Format::codes; }) {
+        double largest = 0;
+        for (const double v : x) largest = std::max(largest, std::abs(v));
+        const double scale = largest / 127;
+        for (double& v : x) v = scale > 0 ? scale * std::nearbyint(v / scale) : 0.0;
+    }
+    return x;
+}
+
 // The layer of layer_problem.hpp, token by token, as the specification has it.
-template <class T, class Layer>
-moe::matrix<double> oracle_layer(const Layer& layer, moe::matrix_view<const T> x, index_t per_token) {
+template <class Format>
+moe::matrix<double> oracle_layer(const layer_type<Format>& layer, moe::matrix_view<const typename Format::scalar> x,
+                                 index_t per_token) {
     namespace o = moe::testing::oracle;
     const auto& bank = layer.experts();
     const auto act = [](double g, double u) { return o::gated(g, u, o::silu); };
-    const o::ffn experts{.act = act,
-                         .gate = {stack_of(bank.gate), {}, {}, {}},
-                         .up = {stack_of(bank.up), {}, {}, {}},
-                         .down = {stack_of(bank.down), {}, {}, {}}};
+    const o::stack gate_w = stack_of(bank.gate), up_w = stack_of(bank.up), down_w = stack_of(bank.down);
+    const auto expert = [&](o::id number, const o::row& token) {
+        const std::size_t e = static_cast<std::size_t>(number);
+        const o::row in = as_read<Format>(token);
+        const o::row hidden = o::zip(o::linear_gate(in, gate_w[e]), o::linear_gate(in, up_w[e]), act);
+        return o::linear_gate(as_read<Format>(hidden), down_w[e]);
+    };
     const o::table gate = stack_of(layer.router().template step<0>().weight)[0];
     moe::matrix<double> y(x.rows, layer.outputs());
     for (index_t t = 0; t < x.rows; ++t) {
@@ -58,7 +74,7 @@ moe::matrix<double> oracle_layer(const Layer& layer, moe::matrix_view<const T> x
         o::routed routes = o::gather(o::top_k(scores, o::id(per_token)), scores);
         routes = o::weigh(routes, o::renormalize(o::weights(routes), 0.0, 0.0));
         o::table rows;
-        for (const o::route& r : routes) rows.push_back(o::ffn_bank(experts, r.expert, token));
+        for (const o::route& r : routes) rows.push_back(expert(r.expert, token));
         const o::row out = o::weighted_sum(routes, rows, o::id(layer.outputs()));
         std::copy(out.begin(), out.end(), y.view().row(t));
     }
@@ -73,7 +89,7 @@ std::string check_output(const layer_type<Format>& layer, const layer_shape& sha
                          moe::matrix_view<const typename Format::scalar> y) {
     using T = typename Format::scalar;
     if (options().tiny) {
-        const moe::matrix<double> wanted = oracle_layer<T>(layer, input.x.view(), shape.per_token);
+        const moe::matrix<double> wanted = oracle_layer<Format>(layer, input.x.view(), shape.per_token);
         return error_of(y, wanted.view()) <= Format::tolerated ? "" : "differs from the oracle";
     }
     const index_t few = std::min(y.rows, index_t{2});

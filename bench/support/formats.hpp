@@ -4,15 +4,21 @@
 
 #include "moe/experts/weight_storage.hpp"
 #include "support/machine.hpp"
+#include "support/shapes.hpp"
 
 namespace bench {
 
+// What all formats have: row_bytes(inputs), the bytes that the weights of one output take.
+template <std::size_t bytes_of_weight>
+struct plain_rows {
+    static double row_bytes(index_t inputs) { return static_cast<double>(bytes_of_weight) * inputs; }
+};
+
 // Weights as activations, against the rate of fused multiply-adds.
 template <class T>
-struct same_format {
+struct same_format : plain_rows<sizeof(T)> {
     using scalar = T;
     using storage = moe::same_scalar;
-    static constexpr double bytes = sizeof(T);        // of a weight
     static constexpr double tolerated = sizeof(T) == 4 ? 1e-4 : 1e-11;  // of the largest element of a result
     static double rate(index_t threads, long rounds) { return arithmetic_rate<T>(threads, rounds); }
 };
@@ -29,22 +35,20 @@ struct f64 : same_format<double> {
 };
 
 // Weights in float16, widened to float, the limit.
-struct f16 {
+struct f16 : plain_rows<2> {
     static constexpr const char* name = "f16";
     using scalar = float;
     using storage = moe::f16_weights;
-    static constexpr double bytes = 2;
     static constexpr double tolerated = f32::tolerated;
     static double rate(index_t threads, long rounds) { return arithmetic_rate<float>(threads, rounds); }
 };
 
 // Weights in bfloat16, activations and sums in float. The limit is the faster of two units: dot products of pairs, or
 // float's, to which weights are widened.
-struct bf16 {
+struct bf16 : plain_rows<2> {
     static constexpr const char* name = "bf16";
     using scalar = float;
     using storage = moe::bf16_weights;
-    static constexpr double bytes = 2;
     static constexpr double tolerated = 1e-2;  // inputs are rounded to 8 bits
     static double rate(index_t threads, long rounds) {
         const double fma = arithmetic_rate<float>(threads, rounds);
@@ -56,5 +60,45 @@ struct bf16 {
 #endif
     }
 };
+
+// Weights in codes of 8 or 4 bits with their scales, inputs rounded to 8 bits, sums in integers. The limit is the
+// instruction that adds products of bytes.
+template <class Storage>
+struct coded {
+    using scalar = float;
+    using storage = Storage;
+    using codes = typename Storage::template weights<float>::format;
+    static constexpr double tolerated = 5e-3;  // where a hidden value between two codes is rounded to the other one
+    static double row_bytes(index_t inputs) {
+        const index_t group = codes::group == moe::whole_rows ? inputs : codes::group;
+        const double scale = sizeof(typename codes::scale) * (codes::zero_points ? 2 : 1);
+        return codes::bits * inputs / 8.0 + scale * static_cast<double>((inputs + group - 1) / group);
+    }
+    static double rate(index_t threads, long rounds) {
+        return rate_of_chains<float>(threads, [](long n, float& result) { return int_dot_chains(n, result); }, rounds);
+    }
+};
+
+struct int8_32 : coded<moe::int8_weights<32>> {
+    static constexpr const char* name = "int8_32";
+};
+struct int8_128 : coded<moe::int8_weights<128>> {
+    static constexpr const char* name = "int8_128";
+};
+struct int8_rows : coded<moe::int8_weights<moe::whole_rows>> {
+    static constexpr const char* name = "int8_rows";
+};
+struct int4_32 : coded<moe::int4_weights<32>> {
+    static constexpr const char* name = "int4_32";
+};
+struct int4_zero_32 : coded<moe::int4_zero_weights<32>> {
+    static constexpr const char* name = "int4_zero_32";
+};
+
+// Of a gated expert of a layer, without padding.
+template <class Format>
+double expert_bytes(const layer_shape& s) {
+    return 2.0 * s.hidden * Format::row_bytes(s.features) + s.features * Format::row_bytes(s.hidden);
+}
 
 }  // namespace bench

@@ -82,24 +82,36 @@ inline double cold_bytes() {
     return options().tiny ? 0.0 : std::max(512.0 * 1024 * 1024, caches);
 }
 
-// One layer of a format is in memory at a time.
+struct any_layer_copies {
+    virtual ~any_layer_copies() = default;
+};
+
+inline std::unique_ptr<any_layer_copies>& last_copies() {
+    static std::unique_ptr<any_layer_copies> last;
+    return last;
+}
+
+// One layer of one format is in memory at a time.
 template <class Format>
-class layer_copies {
+class layer_copies : public any_layer_copies {
 public:
     static layer_copies& get(const layer_shape& s, bool one) {
-        static std::unique_ptr<layer_copies> last;
-        if (!last || last->shape_.name != s.name || last->one_ != one) {
+        std::unique_ptr<any_layer_copies>& last = last_copies();
+        auto* known = dynamic_cast<layer_copies*>(last.get());
+        if (known == nullptr || known->shape_.name != s.name || known->one_ != one) {
             last.reset();
             last = std::make_unique<layer_copies>(s, one);
+            known = static_cast<layer_copies*>(last.get());
         }
-        return *last;
+        return *known;
     }
 
     layer_copies(const layer_shape& s, bool one) : shape_(s), one_(one) {
-        const double bytes = s.experts * s.expert_parameters() * Format::bytes;
+        const double bytes = s.experts * expert_bytes<Format>(s);
         const double count = one ? 1.0 : std::max(1.0, std::ceil(cold_bytes() / bytes));
-        for (int i = 0; i < static_cast<int>(count); ++i) {
-            copies_.push_back(std::make_unique<layer_type<Format>>(make_layer<Format>(s, std::uint64_t(i))));
+        copies_.push_back(std::make_unique<layer_type<Format>>(make_layer<Format>(s)));
+        while (static_cast<double>(copies_.size()) < count) {
+            copies_.push_back(std::make_unique<layer_type<Format>>(*copies_[0]));
         }
     }
     std::size_t size() const { return copies_.size(); }

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "moe/backend/simd.hpp"
+#include "moe/backend/cpu/int_dot.hpp"
 #include "moe/core/storage.hpp"
 
 #if defined(__AVX512F__)
@@ -106,7 +106,7 @@ double fma_chains(long rounds, T& result) {
     return 2.0 * static_cast<double>(rounds) * chains * V::size;
 }
 
-// The same for dot-product instructions; they exist under AVX-512 only.
+// The same for the dot products of bfloat16, which exist under AVX-512 only.
 #if defined(__AVX512BF16__)
 inline double bf16_chains(long rounds, float& result) {
     constexpr index_t chains = 24;
@@ -121,22 +121,29 @@ inline double bf16_chains(long rounds, float& result) {
     return 64.0 * static_cast<double>(rounds) * chains;
 }
 #endif
-#if defined(__AVX512VNNI__)
-inline double int8_chains(long rounds, float& result) {
-    constexpr index_t chains = 24;
-    __m512i sum[chains];
-    const int start = static_cast<int>(result);
-    moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA { sum[i] = _mm512_set1_epi32(start + int(i)); });
-    const __m512i factor = _mm512_set1_epi8(static_cast<char>(start));
+// The same for what products with quantised weights run on: sums of four products of bytes. A chain's sum is a factor
+// too, so that no product is the same in two rounds.
+template <class E = moe::detail::int_dot>
+double int_dot_chains(long rounds, float& result) {
+    constexpr index_t lanes = moe::simd_vector<float>::size;
+    constexpr index_t chains = E::words == 4 ? 8 : lanes == 16 ? 24 : 12;
+    typename E::ints sum[chains];
+    const auto start = static_cast<std::uint32_t>(result);
+    moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA { sum[i] = typename E::ints{} + (start + i); });
+    const typename E::quads zero = E::template make<4>(typename E::ints{} + start);
+    const auto factor = [](typename E::ints v) MOE_INLINE_LAMBDA {
+        if constexpr (E::words == 1) return v;
+        else if constexpr (E::words == 2) return typename E::element{v, v};
+        else return typename E::element{{v, v, v, v}};
+    };
     for (long n = 0; n < rounds; ++n) {
-        moe::detail::unroll<chains>(
-            [&](auto i) MOE_INLINE_LAMBDA { sum[i] = _mm512_dpbusd_epi32(sum[i], factor, factor); });
+        moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA { sum[i] = E::add(factor(sum[i]), zero, sum[i]); });
     }
-    moe::detail::unroll<chains>(
-        [&](auto i) MOE_INLINE_LAMBDA { result += static_cast<float>(_mm512_reduce_add_epi32(sum[i])); });
-    return 128.0 * static_cast<double>(rounds) * chains;
+    moe::detail::unroll<chains>([&](auto i) MOE_INLINE_LAMBDA {
+        for (index_t j = 0; j < lanes; ++j) result += static_cast<float>(sum[i][j]);
+    });
+    return 8.0 * static_cast<double>(rounds) * chains * lanes;
 }
-#endif
 
 // Operations a second of `threads` threads that run chains(rounds, result).
 template <class T, class Chains>
