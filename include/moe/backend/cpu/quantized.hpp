@@ -9,8 +9,9 @@
 //     with zero points: the sum of a of every group, as a float    [blocks]
 //     the scale of the row, as a float
 //
-// A tile holds integer sums of a group, and floats of what is done, in registers; slices are whole groups. A scale for
-// whole rows has one group for all slices, so there the integers themselves wait in the sums' memory.
+// A tile holds integer sums of a group in registers, as many as there are; floats of what is done beside them in tiles of
+// few rows, else in the sums' memory, which costs less than half as many integers at a time would. Slices are whole
+// groups. A scale for whole rows has one group for all slices, so there the integers themselves wait in that memory.
 #pragma once
 
 #include "moe/backend/cpu/f16.hpp"
@@ -46,12 +47,15 @@ struct quantized_product {
         return lines * quads * Engine::words + blocks(lines) * (Format::zero_points ? 2 : 1) + 1;
     }
 
-    // Vectors of outputs that a tile takes at a time: integers, floats where there are registers for them, weights.
+    // Vectors of outputs that a tile takes at a time: sums of a group, quads of weights, an element of a row.
     static constexpr index_t vectors(index_t rows) {
-        const index_t sums = vector_registers == 32 ? 2 : 1;
         index_t v = width / vector::size;
-        while (v > 1 && rows * v * sums + (v < 4 ? v : 4) * Engine::registers * quads + 1 > vector_registers) v /= 2;
+        while (v > 1 && rows * v + (v < 4 ? v : 4) * Engine::registers + Engine::registers > vector_registers) v /= 2;
         return v;
+    }
+    // Whether there are registers for floats beside them.
+    static constexpr bool keeps_floats(index_t rows) {
+        return 2 * rows * vectors(rows) + (vectors(rows) + 1) * Engine::registers <= vector_registers;
     }
 
     static void pack(const float* from, index_t count, input* to);
@@ -139,6 +143,7 @@ MOE_INLINE simd_vector<float> load_scales(const unsigned char* p) {
     }
 }
 
+// c += the slice's part of the product, in floats; or where whole rows share a scale, in integers until the last slice.
 template <class P, index_t rows>
 inline void multiply_quantized_tile(const typename P::input* const* a, const quantized_slice& s, float* c,
                                     read_ahead ahead) {
@@ -148,41 +153,50 @@ inline void multiply_quantized_tile(const typename P::input* const* a, const qua
     using W = quantized_panels<F>;
     constexpr index_t vectors = P::vectors(rows);
     constexpr bool whole = F::group == whole_rows;
+    constexpr bool kept = !whole && P::keeps_floats(rows);
     constexpr std::ptrdiff_t line_words = P::quads * E::words;
     const index_t block = P::block_lines(s.all);
     const index_t numbers = P::blocks(s.all);
-    const bool add = s.first > 0;
-    const bool ends = s.first + s.lines == s.all;
+    const index_t last = s.first + s.lines;
+    const bool starts = s.first == 0;
+    const bool ends = last == s.all;
+    // Copies, which no store of a sum can change.
+    const typename P::input* row[std::size_t{rows}];
+    const typename P::input* start[std::size_t{rows}];
+    unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
+        row[i] = a[i];
+        start[i] = a[i] + s.all * line_words;
+    });
     ahead.step /= std::uintptr_t(P::width / (vectors * V::size));
     for (index_t column = 0; column < P::width; column += vectors * V::size) {
-        V sum[std::size_t{rows}][std::size_t{vectors}];
         const auto each = [&](const auto& f) MOE_INLINE_LAMBDA {
             unroll<rows>([&](auto i)
                              MOE_INLINE_LAMBDA { unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { f(i, j); }); });
         };
         const auto place = [&](index_t i, index_t j) MOE_INLINE_LAMBDA { return c + i * P::width + column + j * V::size; };
-        each([&](auto i, auto j) MOE_INLINE_LAMBDA { sum[i][j] = add && !whole ? V::load_aligned(place(i, j)) : V(0); });
+        V sum[std::size_t{kept ? rows : 1}][std::size_t{vectors}];
+        if constexpr (kept) {
+            each([&](auto i, auto j) MOE_INLINE_LAMBDA { sum[i][j] = starts ? V(0) : V::load_aligned(place(i, j)); });
+        }
         const unsigned char* b = s.b + 4 * column;
-        for (index_t d = s.first; d < s.first + s.lines;) {
+        for (index_t d = s.first; d < last;) {
             const index_t number = d / block;
-            const index_t end = std::min((number + 1) * block, s.first + s.lines);
+            const index_t end = std::min((number + 1) * block, last);
             typename E::ints group[std::size_t{rows}][std::size_t{vectors}];
             each([&](auto i, auto j) MOE_INLINE_LAMBDA {
-                group[i][j] = add && whole ? E::load_ints(place(i, j)) : E::start(a[i] + s.all * line_words + number);
+                group[i][j] = whole && !starts ? E::load_ints(place(i, j)) : E::start(start[i] + number);
             });
             for (; d < end; ++d, b += W::line_bytes) {
                 ahead.advance();
-                typename E::quads w[std::size_t{vectors}][std::size_t{P::quads}];
-                unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
-                    const uint_words bytes = E::load_bytes(b + j * 4 * V::size);
-                    unroll<P::quads>([&](auto q) MOE_INLINE_LAMBDA {
-                        w[j][q] = E::template make<F::bits>(E::template narrow<F::bits, int(q)>(bytes));
-                    });
-                });
                 unroll<P::quads>([&](auto q) MOE_INLINE_LAMBDA {
+                    typename E::quads w[std::size_t{vectors}];
+                    unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
+                        const uint_words bytes = E::load_bytes(b + j * 4 * V::size);
+                        w[j] = E::template make<F::bits>(E::template narrow<F::bits, int(q)>(bytes));
+                    });
                     unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
-                        const typename E::element x = E::broadcast(a[i] + d * line_words + q * E::words);
-                        unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { group[i][j] = E::add(x, w[j][q], group[i][j]); });
+                        const typename E::element x = E::broadcast(row[i] + d * line_words + q * E::words);
+                        unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { group[i][j] = E::add(x, w[j], group[i][j]); });
                     });
                 });
             }
@@ -191,23 +205,30 @@ inline void multiply_quantized_tile(const typename P::input* const* a, const qua
                 break;
             }
             const unsigned char* scales = b - 4 * column + column * index_t(sizeof(typename F::scale));
+            const bool first = whole || number == 0;
             unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
-                const V scale = load_scales<F>(scales + j * V::size * index_t(sizeof(typename F::scale)));
+                const unsigned char* at = scales + j * V::size * index_t(sizeof(typename F::scale));
+                const V scale = load_scales<F>(at);
+                V minus_zero;
+                if constexpr (F::zero_points) minus_zero = -load_scales<F>(at + P::width * index_t(sizeof(float16)));
                 unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
                     V products = E::to_float(group[i][j]);
                     if constexpr (F::zero_points) {
-                        const V zero = load_scales<F>(scales + (P::width + j * V::size) * index_t(sizeof(float16)));
                         float inputs;
-                        std::memcpy(&inputs, a[i] + s.all * line_words + numbers + number, sizeof(inputs));
-                        products = fma(-zero, V(inputs), products);
+                        std::memcpy(&inputs, start[i] + numbers + number, sizeof(inputs));
+                        products = fma(minus_zero, V(inputs), products);
                     }
-                    sum[i][j] = fma(scale, products, sum[i][j]);
+                    if constexpr (kept) {
+                        sum[i][j] = fma(scale, products, sum[i][j]);
+                    } else {
+                        const V before = first ? V(0) : V::load_aligned(place(i, j));
+                        fma(scale, products, before).store_aligned(place(i, j));
+                    }
                 });
             });
             b += W::scale_bytes;
         }
-        if (whole && !ends) continue;
-        each([&](auto i, auto j) MOE_INLINE_LAMBDA { sum[i][j].store_aligned(place(i, j)); });
+        if constexpr (kept) each([&](auto i, auto j) MOE_INLINE_LAMBDA { sum[i][j].store_aligned(place(i, j)); });
     }
 }
 
