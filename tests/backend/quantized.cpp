@@ -44,18 +44,19 @@ bool engine_matches(index_t rows, index_t outputs, index_t inputs) {
     auto a = random_rows<float>(rows, inputs, 2);
     for (index_t k = 0; k < inputs; ++k) a(0, k) = k % 2 == 0 ? 5.0f : -5.0f;
     for (index_t k = 0; k < inputs; ++k) a(rows - 1, k) = 5.0f;
-    const std::size_t stride = std::size_t(P::row_words(w.lines())) + 1;
-    std::vector<std::uint32_t> packed(std::size_t(rows) * stride, 0x7f7f7f7fu);
+    const std::size_t stride = std::size_t(P::row_words(w.lines())) + 17;
+    std::vector<std::uint32_t> packed(std::size_t(rows + 15) * stride, 0x7f7f7f7fu);
     std::vector<const std::uint32_t*> row;
     for (index_t i = 0; i < rows; ++i) {
         std::uint32_t* to = packed.data() + std::size_t(i) * stride;
         P::pack(a.view().row(i), inputs, to);
         row.push_back(to);
     }
-    moe::buffer<float> sum(std::size_t(rows) * 64);
+    moe::buffer<float> sum(std::size_t(rows + 15) * 64), unpacked(moe::detail::unpacked_size<P>());
     bool same = true;
     for (index_t p = 0; p < w.panel_count(); ++p) {
-        moe::detail::multiply_panel<P>(row.data(), rows, w.lines(), w.panel(0, p), sum.data(), nullptr);
+        moe::detail::multiply_panel<P>(row.data(), rows, w.lines(), w.panel(0, p), sum.data(), nullptr,
+                                       unpacked.data());
         for (index_t i = 0; i < rows; ++i) {
             for (index_t n = p * 64; n < std::min(outputs, p * 64 + 64); ++n) {
                 const float wanted = moe::detail::quantized_dot(a.view().row(i), w, 0, n);
@@ -73,7 +74,7 @@ void check_engine() {
         INFO("inputs " << inputs);
         CHECK(engine_matches<F, E>(1 + inputs % 7, 1 + 5 * inputs % 70, inputs));
     }
-    for (index_t rows = 1; rows <= 13; ++rows) {
+    for (const index_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 33, 48}) {
         INFO("rows " << rows);
         CHECK(engine_matches<F, E>(rows, 20, 515 + 32 * rows));
     }

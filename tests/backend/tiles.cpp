@@ -83,25 +83,38 @@ TEST_CASE("tiles: products have the bits of the stated order at every remainder 
     }
 }
 
-TEST_CASE("tiles: denormal weights and inputs count as zeros, infinite ones as they are") {
+TEST_CASE("tiles: denormal weights, inputs and sums count as zeros, infinite ones as they are, for one row and for many") {
     if (!granted()) return;
-    tile_problem p(1, 2, 3);
+    const index_t rows = 7;
+    const auto product = [](const tile_problem& p) {
+        moe::matrix<float> y(rows, 2);
+        moe::cpu cpu;
+        for (const auto& [first, count] : {std::pair<index_t, index_t>{0, 1}, {1, rows - 1}}) {
+            on_cpu::grouped_linear(cpu, grouping({count}).by_row(), p.a.view().middle_rows(first, count), p.w, {},
+                                   y.view().middle_rows(first, count));
+        }
+        return y;
+    };
+    tile_problem p(rows, 2, 3);
     moe::matrix<float> plain(2, 3);
     plain(0, 0) = 0x1p-130f;
     plain(0, 1) = 1;
+    plain(0, 2) = 0x1p-70f;
     plain(1, 2) = 70000.0f;
     p.w.assign(0, plain.view());
-    p.a(0, 0) = 0x1p100f;
-    p.a(0, 1) = 0x1p-130f;
-    p.a(0, 2) = std::numeric_limits<float>::infinity();
-    moe::matrix<float> y(1, 2);
-    moe::cpu cpu;
-    on_cpu::grouped_linear(cpu, grouping({1}).by_row(), moe::input_view<float>(p.a.view()), p.w, {}, y.view());
-    CHECK(std::isnan(y(0, 0)));  // infinity times the zero of input 2
-    CHECK(y(0, 1) == std::numeric_limits<float>::infinity());
-    p.a(0, 2) = 0;
-    on_cpu::grouped_linear(cpu, grouping({1}).by_row(), moe::input_view<float>(p.a.view()), p.w, {}, y.view());
-    CHECK(y(0, 0) == 0);
+    for (index_t r = 0; r < rows; ++r) {
+        p.a(r, 0) = 0x1p100f;
+        p.a(r, 1) = 0x1p-130f;
+        p.a(r, 2) = 0x1p-70f;
+    }
+    const auto tiny = product(p);
+    for (index_t r = 0; r < rows; ++r) {
+        CHECK(tiny(r, 0) == 0);
+        CHECK(tiny(r, 1) == 70144.0f * 0x1p-70f);
+    }
+    for (index_t r = 0; r < rows; ++r) p.a(r, 2) = std::numeric_limits<float>::infinity();
+    const auto large = product(p);
+    for (index_t r = 0; r < rows; ++r) CHECK(large(r, 1) == std::numeric_limits<float>::infinity());
 }
 
 TEST_CASE("tiles: a backend says that it uses them") {

@@ -28,6 +28,7 @@
 // Kernels are built from small functions and lambdas that must vanish at every optimisation level.
 #define MOE_INLINE inline __attribute__((always_inline))
 #define MOE_INLINE_LAMBDA __attribute__((always_inline))
+#define MOE_NOINLINE __attribute__((noinline))
 
 MOE_BEGIN
 

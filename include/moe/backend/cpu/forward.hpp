@@ -6,10 +6,7 @@
 // stands in a function of its own that is never inlined, so that inference and recording run the same instructions.
 #pragma once
 
-#include "moe/backend/cpu/amx.hpp"
-#include "moe/backend/cpu/quantized.hpp"
-
-#define MOE_NOINLINE __attribute__((noinline))
+#include "moe/backend/cpu/quantized_tiles.hpp"
 
 MOE_BEGIN
 
@@ -18,6 +15,12 @@ namespace detail {
 // Whether P widens a slice of a panel once for many rows, which then run as a product of `unpacked` weights.
 template <class P>
 inline constexpr bool unpacks = requires { P::rows_worth_unpacking; };
+// Scalars that takes.
+template <class P>
+constexpr std::size_t unpacked_size() {
+    if constexpr (requires { P::unpacked_size; }) return P::unpacked_size;
+    else return unpacks<P> ? std::size_t(fold) * std::size_t(P::width) : 0;
+}
 
 // acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
 template <class P>
@@ -95,8 +98,7 @@ void multiply_forward_by(B& b, const row_groups& rows, matrix_view<const T> a, c
                          const F& finish) {
     static_assert(P::width == panels<T>::width);
     constexpr std::size_t tile_size = std::size_t(strip_limit) * std::size_t(P::width);
-    constexpr std::size_t unpacked_size = unpacks<P> ? std::size_t(fold) * std::size_t(P::width) : 0;
-    constexpr std::size_t worker_size = matrices * tile_size + unpacked_size;
+    constexpr std::size_t worker_size = matrices * tile_size + unpacked_size<P>();
     const index_t panel_count = w[0]->panel_count();
     const index_t lines = w[0]->lines();
     const arena_frame frame(b.scratch());

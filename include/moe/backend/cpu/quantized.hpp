@@ -38,6 +38,14 @@ struct quantized_product {
     static constexpr bool packs = true;
     static constexpr std::size_t block = 64;
     static constexpr const char* name = Engine::name;
+#if MOE_TILES
+    // backend/cpu/quantized_tiles.hpp
+    static constexpr bool tiled = std::is_same_v<Engine, vnni_dot>;
+    static constexpr index_t spare_rows = 15;
+    static constexpr index_t rows_worth_tiles = quads > 1 ? 24 : 9;  // fewer are faster on vectors
+    static constexpr index_t slice_inputs = 1024;
+    static constexpr std::size_t unpacked_size = quads > 1 ? std::size_t(slice_inputs * width) / sizeof(float) : 0;
+#endif
 
     static constexpr index_t block_lines(index_t lines) {
         return Format::group == whole_rows ? std::max(lines, index_t{1}) : Format::group / together;
@@ -246,11 +254,11 @@ inline constexpr bool is_quantized_product = false;
 template <class Format, class Engine>
 inline constexpr bool is_quantized_product<quantized_product<Format, Engine>> = true;
 
-// acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
+// acc [rows][width] = inputs of a times one panel, without the rows' scales; reads ahead in the panel, then at `next`.
 template <class P>
-    requires is_quantized_product<P>
-void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
-                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* = nullptr) {
+void multiply_quantized_panel(const typename P::input* const* a, index_t rows, index_t lines,
+                              const typename P::weight* panel, typename P::scalar* acc,
+                              const typename P::weight* next) {
     using W = quantized_panels<typename P::format>;
     constexpr index_t slice = 128;  // lines, of whole groups
     const auto bytes_of = [&](index_t first, index_t count) {
@@ -278,6 +286,11 @@ void multiply_panel(const typename P::input* const* a, index_t rows, index_t lin
             b = following;
         }
     });
+}
+
+// acc times the rows' own scales
+template <class P>
+void scale_rows(const typename P::input* const* a, index_t rows, index_t lines, typename P::scalar* acc) {
     using V = typename P::vector;
     for (index_t i = 0; i < rows && lines > 0; ++i) {
         float scale;
