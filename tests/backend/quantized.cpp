@@ -37,9 +37,9 @@ moe::quantized_panels<F> extreme_codes(index_t outputs, index_t inputs, std::uin
     return w;
 }
 
-template <class F, class E>
-bool engine_matches(index_t rows, index_t outputs, index_t inputs) {
-    using P = moe::detail::quantized_product<F, E>;
+template <class P>
+bool product_matches(index_t rows, index_t outputs, index_t inputs) {
+    using F = typename P::format;
     const auto w = extreme_codes<F>(outputs, inputs, 1);
     auto a = random_rows<float>(rows, inputs, 2);
     for (index_t k = 0; k < inputs; ++k) a(0, k) = k % 2 == 0 ? 5.0f : -5.0f;
@@ -67,18 +67,19 @@ bool engine_matches(index_t rows, index_t outputs, index_t inputs) {
     return same;
 }
 
-template <class F, class E>
-void check_engine() {
-    INFO(E::name << ", bits " << F::bits << ", group " << F::group);
+template <class P>
+void check_product() {
+    using F = typename P::format;
+    INFO(P::name << ", bits " << F::bits << ", group " << F::group);
     for (index_t inputs = 1; inputs <= 70; ++inputs) {
         INFO("inputs " << inputs);
-        CHECK(engine_matches<F, E>(1 + inputs % 7, 1 + 5 * inputs % 70, inputs));
+        CHECK(product_matches<P>(1 + inputs % 7, 1 + 5 * inputs % 70, inputs));
     }
     for (const index_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 33, 48}) {
         INFO("rows " << rows);
-        CHECK(engine_matches<F, E>(rows, 20, 515 + 32 * rows));
+        CHECK(product_matches<P>(rows, 20, 515 + 32 * rows));
     }
-    CHECK(engine_matches<F, E>(50, 20, 1100));
+    CHECK(product_matches<P>(50, 20, 1100));
 }
 
 }  // namespace
@@ -97,14 +98,18 @@ void check_engine() {
 
 TEMPLATE_TEST_CASE("quantised weights: what multiplies codes has the bits of the plain loops, at every remainder "
                    "of rows, columns and depth and at the ends of the codes", "", FORMATS) {
-    check_engine<typename TestType::format, moe::detail::int_dot>();
+    check_product<moe::detail::quantized_product<typename TestType::format>>();
+#if MOE_TILES
+    if (moe::detail::tiles_granted()) check_product<moe::detail::tiled_quantized<typename TestType::format>>();
+    else WARN("the system grants no tiles: they are not tried");
+#endif
 }
 
 TEST_CASE("quantised weights: so have the engines that this build would use without better instructions") {
     using format = moe::int8_panels<64>::format;
-    check_engine<format, moe::detail::generic_dot>();
+    check_product<moe::detail::quantized_product<format, moe::detail::generic_dot>>();
 #if defined(MOE_HAS_PAIR_DOT)
-    check_engine<format, moe::detail::pair_dot>();
+    check_product<moe::detail::quantized_product<format, moe::detail::pair_dot>>();
 #endif
 }
 

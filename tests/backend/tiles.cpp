@@ -123,6 +123,35 @@ TEST_CASE("tiles: a backend says that it uses them") {
     CHECK(std::string(moe::product_name<moe::cpu, float, moe::bf16_panels>()) == P::name);
 }
 
+TEST_CASE("tiles: a cpu that is told to use none gives the bits of vectors") {
+    const tile_problem p(20, 65, 131);
+    const auto product = [&](bool tiles) {
+        moe::matrix<float> y(20, 65);
+        moe::cpu cpu(moe::cpu_options{.tiles = tiles});
+        CHECK(cpu.uses_tiles() == (tiles && moe::detail::tiles_granted()));
+        on_cpu::grouped_linear(cpu, grouping({20}).by_row(), moe::input_view<float>(p.a.view()), p.w, {}, y.view());
+        return y;
+    };
+    const auto on_tiles = product(true), on_vectors = product(false);
+    const index_t last = p.w.lines();
+    double differences = 0;
+    for (index_t i = 0; i < 20; ++i) {
+        for (index_t n = 0; n < 65; ++n) {
+            float chain = 0;
+            for (index_t k = 0; k < last; ++k) {
+                for (const index_t input : {2 * k + 1, 2 * k}) {
+                    if (input >= p.w.inputs()) continue;
+                    const float x = moe::bfloat16(p.a(i, input));
+                    chain = std::fma(x, static_cast<float>(p.w(0, n, input)), chain);
+                }
+            }
+            CHECK(on_vectors(i, n) == chain);
+            differences += on_tiles(i, n) != chain ? 1 : 0;
+        }
+    }
+    CHECK((differences > 0) == moe::detail::tiles_granted());
+}
+
 TEST_CASE("tiles: a thread keeps none after a product") {
     if (!granted()) return;
     moe::detail::multiply_panel<P>(tile_problem(1, 64, 64).row.data(), 1, 0, nullptr, moe::buffer<float>(64).data(),

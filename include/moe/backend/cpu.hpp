@@ -30,6 +30,9 @@ struct cpu_options {
     index_t threads = 1;              // the calling thread is one of them
     index_t spin_microseconds = 100;  // how long a thread that waits for the others spins before it sleeps
     bool pin = false;                 // each thread but the caller's stays on one processor (Linux; ignored elsewhere)
+    // Products with bfloat16 weights and codes run on the matrix unit (AMX) where the build knows it and the system grants
+    // it. With bfloat16, results have other bits than without (backend/cpu/amx.hpp); with codes they have the same.
+    bool tiles = true;
 };
 
 struct cpu_tag {};
@@ -45,6 +48,7 @@ public:
         if (o.spin_microseconds < 0) {
             throw_value("cpu spin_microseconds", "at least 0", std::to_string(o.spin_microseconds));
         }
+        tiles_ = o.tiles && detail::tiles_granted();
         own_ = std::make_unique<detail::thread_pool>(o.threads, std::chrono::microseconds(o.spin_microseconds), o.pin);
     }
     // Runs on threads of the caller.
@@ -52,6 +56,9 @@ public:
 
     arena& scratch() { return scratch_; }
     index_t threads() const { return own_ ? own_->workers() : callers_->threads(); }
+
+    // Whether products run on the matrix unit, where they know how.
+    bool uses_tiles() const { return tiles_; }
 
     // f(item, next, worker) for every item of [0, items), each once; `next` is the item that the same worker will get
     // afterwards (`items` or more: none), worker lies in [0, threads()). Items go to whoever is free. Work of few
@@ -84,6 +91,7 @@ private:
     }
 
     arena scratch_;
+    bool tiles_ = detail::tiles_granted();
     std::unique_ptr<detail::thread_pool> own_;  // or
     std::optional<on_pool> callers_;
 };

@@ -9,8 +9,7 @@
 //
 // whatever the number of rows. A few rows add in the same order on vectors, which wait for memory better; more fill
 // tiles, whose last rows may be no rows and give sums that nobody uses. Denormal numbers count as zeros. The system must
-// grant the registers to the process (Linux does on request); without, products run as in bf16.hpp: always one of both in
-// a process.
+// grant the registers to the process (Linux does on request); without, products run as in bf16.hpp.
 #pragma once
 
 #include "moe/backend/cpu/bf16.hpp"
@@ -26,13 +25,10 @@ MOE_BEGIN
 namespace detail {
 
 #if MOE_TILES
-// Whether this process may use tiles: asks once.
+// Asks for tiles, on behalf of the whole process; the answer does not change.
 inline bool tiles_granted() {
-    static const bool granted = [] {
-        constexpr long request_permission = 0x1023, tile_data = 18;
-        return ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-    }();
-    return granted;
+    constexpr long request_permission = 0x1023, tile_data = 18;
+    return ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
 // The tiles of this thread, as long as it lives. Other threads, and the system when it switches between them, have
@@ -256,7 +252,7 @@ void for_slices(index_t end, index_t slice, index_t lines, const typename P::wei
 
 // acc [rows, rounded up to whole tiles][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
 template <class P>
-    requires is_tiled<P>
+    requires(is_tiled<P> && !is_quantized_product<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
                     typename P::scalar* acc, const typename P::weight* next, typename P::scalar* = nullptr) {
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;

@@ -133,7 +133,7 @@ void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, cons
                       const F& finish) {
     using P = product_of<T, W>;
     if constexpr (has_tiled_product<P>) {
-        if (tiles_granted()) return multiply_forward_by<tiled_product<P>>(b, rows, a, w, finish);
+        if (uses_tiles(b)) return multiply_forward_by<tiled_product<P>>(b, rows, a, w, finish);
     }
     multiply_forward_by<P>(b, rows, a, w, finish);
 }

@@ -82,7 +82,7 @@ struct product_for<T, panels<T>> {
 template <class T, class W>
 using product_of = typename product_for<T, W>::type;
 
-// The product that takes over from P where tiles_granted().
+// The product that takes over from P where the backend uses_tiles().
 template <class P>
 struct tiled_product_for {
     using type = void;
@@ -93,6 +93,14 @@ template <class P>
 inline constexpr bool has_tiled_product = !std::is_void_v<tiled_product<P>>;
 template <class P>
 inline constexpr bool is_tiled = false;
+template <class P>
+inline constexpr bool is_quantized_product = false;
+
+template <class B>
+bool uses_tiles(const B& b) {
+    if constexpr (requires { b.uses_tiles(); }) return b.uses_tiles();
+    else return false;
+}
 
 template <class T, class W>
 inline constexpr bool has_product = !std::is_same_v<product_of<T, W>, no_product>;

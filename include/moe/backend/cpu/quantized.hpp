@@ -38,14 +38,6 @@ struct quantized_product {
     static constexpr bool packs = true;
     static constexpr std::size_t block = 64;
     static constexpr const char* name = Engine::name;
-#if MOE_TILES
-    // backend/cpu/quantized_tiles.hpp
-    static constexpr bool tiled = std::is_same_v<Engine, vnni_dot>;
-    static constexpr index_t spare_rows = 15;
-    static constexpr index_t rows_worth_tiles = quads > 1 ? 24 : 9;  // fewer are faster on vectors
-    static constexpr index_t slice_inputs = 1024;
-    static constexpr std::size_t unpacked_size = quads > 1 ? std::size_t(slice_inputs * width) / sizeof(float) : 0;
-#endif
 
     static constexpr index_t block_lines(index_t lines) {
         return Format::group == whole_rows ? std::max(lines, index_t{1}) : Format::group / together;
@@ -249,8 +241,6 @@ void multiply_quantized_rows(index_t rows, const typename P::input* const* a, co
     multiply_quantized_tile<P, most>(a, s, c, ahead);
 }
 
-template <class P>
-inline constexpr bool is_quantized_product = false;
 template <class Format, class Engine>
 inline constexpr bool is_quantized_product<quantized_product<Format, Engine>> = true;
 
@@ -300,6 +290,15 @@ void scale_rows(const typename P::input* const* a, index_t rows, index_t lines, 
             (V(scale) * V::load_aligned(at)).store_aligned(at);
         }
     }
+}
+
+// acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
+template <class P>
+    requires(is_quantized_product<P> && !is_tiled<P>)
+void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
+                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* = nullptr) {
+    multiply_quantized_panel<P>(a, rows, lines, panel, acc, next);
+    scale_rows<P>(a, rows, lines, acc);
 }
 
 template <class Format>

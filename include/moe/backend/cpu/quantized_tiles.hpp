@@ -16,6 +16,27 @@ namespace detail {
 
 #if MOE_TILES
 
+template <class Format>
+struct tiled_quantized : quantized_product<Format> {
+    using base = quantized_product<Format>;
+    static constexpr const char* name = "8 bits, tdpbsud on tiles for many rows, vpdpbusd for few";
+    static constexpr index_t spare_rows = tile_registers::rows - 1;
+    static constexpr index_t rows_worth_tiles = base::quads > 1 ? 24 : 9;  // fewer are faster on vectors
+    static constexpr index_t slice_inputs = 1024;
+    // Of a slice as bytes.
+    static constexpr std::size_t unpacked_size =
+        base::quads > 1 ? std::size_t(slice_inputs * base::width) / sizeof(float) : 0;
+};
+
+template <class Format>
+inline constexpr bool is_quantized_product<tiled_quantized<Format>> = true;
+template <class Format>
+inline constexpr bool is_tiled<tiled_quantized<Format>> = true;
+template <class Format>
+struct tiled_product_for<quantized_product<Format>> {
+    using type = tiled_quantized<Format>;
+};
+
 // One panel for the rows of a strip.
 template <class P>
 class quantized_tiles {
@@ -243,24 +264,17 @@ private:
     alignas(64) integers sums_[2];
 };
 
-#endif
-
 // acc [rows, rounded up to whole tiles][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
 template <class P>
-    requires is_quantized_product<P>
+    requires(is_quantized_product<P> && is_tiled<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
-                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked = nullptr) {
-#if MOE_TILES
-    if constexpr (P::tiled) {
-        if (rows >= P::rows_worth_tiles && lines > 0 && tiles_granted()) {
-            quantized_tiles<P>(a, rows, lines, panel, acc, next, unpacked).multiply();
-            return scale_rows<P>(a, rows, lines, acc);
-        }
-    }
-#endif
-    multiply_quantized_panel<P>(a, rows, lines, panel, acc, next);
+                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked) {
+    if (rows < P::rows_worth_tiles || lines == 0) multiply_quantized_panel<P>(a, rows, lines, panel, acc, next);
+    else quantized_tiles<P>(a, rows, lines, panel, acc, next, unpacked).multiply();
     scale_rows<P>(a, rows, lines, acc);
 }
+
+#endif
 
 }  // namespace detail
 
