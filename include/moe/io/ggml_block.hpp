@@ -38,6 +38,8 @@ struct ggml_format {
     unsigned elements = 1;  // of a block; rows are whole blocks
     unsigned bytes = 1;     // of a block
     void (*decode)(const unsigned char* block, float* out) = nullptr;  // nullptr where blocks are not decoded
+    // Where a block is whole numbers times one scale: writes the numbers and returns the scale.
+    float (*split)(const unsigned char* block, int* numbers) = nullptr;
 };
 
 inline constexpr unsigned ggml_largest_block = 256;  // elements
@@ -53,10 +55,14 @@ inline void decode_q8_0(const unsigned char* in, float* out) {
     const float d = f16_at(in);
     for (int i = 0; i < 32; ++i) out[i] = d * int8_at(in + 2 + i);
 }
+inline float split_q8_0(const unsigned char* in, int* numbers) {
+    for (int i = 0; i < 32; ++i) numbers[i] = static_cast<std::int8_t>(in[2 + i]);
+    return f16_at(in);
+}
 
 // Sixteen bytes hold 32 codes: the lower halves first.
-template <class F>
-void decode_halves(const unsigned char* q, float* out, const F& value) {
+template <class T, class F>
+void decode_halves(const unsigned char* q, T* out, const F& value) {
     for (int i = 0; i < 16; ++i) {
         out[i] = value(q[i] & 15);
         out[i + 16] = value(q[i] >> 4);
@@ -66,14 +72,24 @@ void decode_halves(const unsigned char* q, float* out, const F& value) {
 inline void decode_q4_0(const unsigned char* in, float* out) {
     decode_halves(in + 2, out, [d = f16_at(in)](int c) { return d * static_cast<float>(c - 8); });
 }
+inline float split_q4_0(const unsigned char* in, int* numbers) {
+    decode_halves(in + 2, numbers, [](int c) { return c - 8; });
+    return f16_at(in);
+}
 inline void decode_q4_1(const unsigned char* in, float* out) {
     decode_halves(in + 4, out, [d = f16_at(in), m = f16_at(in + 2)](int c) { return d * static_cast<float>(c) + m; });
 }
-inline void decode_mxfp4(const unsigned char* in, float* out) {
+inline float split_mxfp4(const unsigned char* in, int* numbers) {
+    decode_halves(in + 1, numbers, [](int c) {
+        return static_cast<int>(2.0f * from_e2m1(static_cast<std::uint8_t>(c)));
+    });
     const std::uint32_t e = in[0];
-    const float half = std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23);
-    const auto twice = [](int c) { return static_cast<int>(2.0f * from_e2m1(static_cast<std::uint8_t>(c))); };
-    decode_halves(in + 1, out, [&](int c) { return half * static_cast<float>(twice(c)); });
+    return std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+}
+inline void decode_mxfp4(const unsigned char* in, float* out) {
+    int twice[32];
+    const float half = split_mxfp4(in, twice);
+    for (int i = 0; i < 32; ++i) out[i] = half * static_cast<float>(twice[i]);
 }
 
 inline void decode_q4_k(const unsigned char* in, float* out) {
@@ -101,14 +117,14 @@ inline void decode_q6_k(const unsigned char* in, float* out) {
 
 // By number; those without elements were taken back.
 inline constexpr ggml_format ggml_formats[] = {
-    {"F32", 1, 4}, {"F16", 1, 2}, {"Q4_0", 32, 18, &decode_q4_0}, {"Q4_1", 32, 20, &decode_q4_1}, {"", 0}, {"", 0},
-    {"Q5_0", 32, 22}, {"Q5_1", 32, 24}, {"Q8_0", 32, 34, &decode_q8_0}, {"Q8_1", 32, 40}, {"Q2_K", 256, 84},
-    {"Q3_K", 256, 110}, {"Q4_K", 256, 144, &decode_q4_k}, {"Q5_K", 256, 176}, {"Q6_K", 256, 210, &decode_q6_k},
-    {"Q8_K", 256, 292}, {"IQ2_XXS", 256, 66}, {"IQ2_XS", 256, 74}, {"IQ3_XXS", 256, 98}, {"IQ1_S", 256, 50},
-    {"IQ4_NL", 32, 18}, {"IQ3_S", 256, 110}, {"IQ2_S", 256, 82}, {"IQ4_XS", 256, 136}, {"I8", 1, 1}, {"I16", 1, 2},
-    {"I32", 1, 4}, {"I64", 1, 8}, {"F64", 1, 8}, {"IQ1_M", 256, 56}, {"BF16", 1, 2}, {"", 0}, {"", 0}, {"", 0},
-    {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66}, {"", 0}, {"", 0}, {"", 0}, {"MXFP4", 32, 17, &decode_mxfp4},
-    {"NVFP4", 64, 36}, {"Q1_0", 128, 18}};
+    {"F32", 1, 4}, {"F16", 1, 2}, {"Q4_0", 32, 18, &decode_q4_0, &split_q4_0}, {"Q4_1", 32, 20, &decode_q4_1},
+    {"", 0}, {"", 0}, {"Q5_0", 32, 22}, {"Q5_1", 32, 24}, {"Q8_0", 32, 34, &decode_q8_0, &split_q8_0},
+    {"Q8_1", 32, 40}, {"Q2_K", 256, 84}, {"Q3_K", 256, 110}, {"Q4_K", 256, 144, &decode_q4_k}, {"Q5_K", 256, 176},
+    {"Q6_K", 256, 210, &decode_q6_k}, {"Q8_K", 256, 292}, {"IQ2_XXS", 256, 66}, {"IQ2_XS", 256, 74},
+    {"IQ3_XXS", 256, 98}, {"IQ1_S", 256, 50}, {"IQ4_NL", 32, 18}, {"IQ3_S", 256, 110}, {"IQ2_S", 256, 82},
+    {"IQ4_XS", 256, 136}, {"I8", 1, 1}, {"I16", 1, 2}, {"I32", 1, 4}, {"I64", 1, 8}, {"F64", 1, 8},
+    {"IQ1_M", 256, 56}, {"BF16", 1, 2}, {"", 0}, {"", 0}, {"", 0}, {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66}, {"", 0},
+    {"", 0}, {"", 0}, {"MXFP4", 32, 17, &decode_mxfp4, &split_mxfp4}, {"NVFP4", 64, 36}, {"Q1_0", 128, 18}};
 
 }  // namespace detail
 
