@@ -132,10 +132,13 @@ constexpr crossing::table level_table(const char* level) {
     return {level,
             build_info().isa,
             build_info().bf16,
+            build_info().codes,
             [](const crossing::team* team) -> void* { return new level_state(*team); },
             [](void* state) { delete static_cast<level_state*>(state); },
             {crossing_products<float, panels<float>>::table(), crossing_products<double, panels<double>>::table(),
-             crossing_products<float, bf16_panels>::table()},
+             crossing_products<float, bf16_panels>::table(), crossing_products<float, f16_panels>::table(),
+             crossing_products<float, int8_panels<32>>::table(), crossing_products<float, int4_panels<32>>::table(),
+             crossing_products<float, int4_zero_panels<32>>::table()},
             {crossing_sums<float>::table(), crossing_sums<double>::table()}};
 }
 

@@ -25,13 +25,14 @@ using moe::index_t;
 using backend = moe::dispatched_cpu;
 backend make(const char* level) {
     backend b{{.threads = 2}, level};
-    std::printf("level %s\nisa %s, bfloat16 %s\n", b.level(), b.isa(), b.bf16());
+    std::printf("level %s\nisa %s, bfloat16 %s, codes %s\n", b.level(), b.isa(), b.bf16(), b.codes());
     return b;
 }
 #else
 using backend = moe::cpu;
 backend make(const char*) {
-    std::printf("isa %s, bfloat16 %s\n", moe::build_info().isa, moe::build_info().bf16);
+    constexpr moe::build_information built = moe::build_info();
+    std::printf("isa %s, bfloat16 %s, codes %s\n", built.isa, built.bf16, built.codes);
     return backend{{.threads = 2}};
 }
 #endif
@@ -170,6 +171,10 @@ void run(const char* level, bool level_only) {
     products<float, moe::panels<float>>(b, "float", plan);
     products<double, moe::panels<double>>(b, "double", plan);
     products<float, moe::bf16_panels>(b, "bf16", plan);
+    products<float, moe::f16_panels>(b, "f16", plan);
+    products<float, moe::int8_panels<32>>(b, "int8", plan);
+    products<float, moe::int4_panels<32>>(b, "int4", plan);
+    products<float, moe::int4_zero_panels<32>>(b, "int4_zero", plan);
     activations(b, plan);
     sums<float>(b, "float", plan);
     sums<double>(b, "double", plan);

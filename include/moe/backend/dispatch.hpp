@@ -9,8 +9,9 @@
 //
 // Where no level is given, the environment variable MOE_DISPATCH_LEVEL may name one. The program itself is compiled
 // without -march, for any processor. A level has the grouped products, with bias and activation, their gradients of
-// inputs and weights, and weighted_sum, for float, double and bfloat16 weights; all other verbs, other weights, and
-// activations that are not the library's own run as the program is compiled.
+// inputs and weights, and weighted_sum, for float, double, bfloat16 and float16 weights and codes of 8 and 4 bits in
+// groups of 32 inputs; all other verbs, other weights, and activations that are not the library's own run as the program
+// is compiled.
 //
 // Determinism: as moe::cpu. The verbs of a level have the bits of a moe::cpu in a program compiled for it as a whole.
 // Memory: a level has scratch of its own, beside scratch(); both grow to what calls need and are kept.
@@ -72,6 +73,7 @@ public:
     const char* level() const { return table_->level; }
     const char* isa() const { return table_->isa; }
     const char* bf16() const { return table_->bf16; }
+    const char* codes() const { return table_->codes; }
 
     arena& scratch() { return cpu_->scratch(); }
     index_t threads() const { return cpu_->threads(); }

@@ -51,12 +51,16 @@ public:
     quantized_panels() = default;
     quantized_panels(index_t groups, index_t outputs, index_t inputs)
         : groups_(groups), outputs_(outputs), inputs_(inputs) {
-        if (groups < 0 || outputs < 0 || inputs < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
-        if (inputs > most_inputs) {
-            throw_shape("weights", std::string("at most ") + std::to_string(most_inputs) + " inputs under one scale",
-                        std::to_string(inputs));
-        }
-        storage_ = buffer<value_type>(std::size_t(groups) * std::size_t(panel_count()) * panel_bytes());
+        check_sizes();
+        storage_ = buffer<value_type>(stored_bytes());
+    }
+
+    // Over bytes as stored.
+    quantized_panels(index_t groups, index_t outputs, index_t inputs, buffer<value_type> bytes)
+        : groups_(groups), outputs_(outputs), inputs_(inputs) {
+        check_sizes();
+        storage_ = std::move(bytes);
+        detail::require_size("weights as stored", span(), stored_bytes());
     }
 
     index_t groups() const { return groups_; }
@@ -202,6 +206,16 @@ private:
     const unsigned char* bytes() const { return reinterpret_cast<const unsigned char*>(storage_.data()); }
     unsigned char* writable_panel(index_t g, index_t p) {
         return reinterpret_cast<unsigned char*>(storage_.data()) + (panel(g, p) - bytes());
+    }
+    std::size_t stored_bytes() const {
+        return std::size_t(groups_) * std::size_t(panel_count()) * panel_bytes();
+    }
+    void check_sizes() const {
+        if (groups_ < 0 || outputs_ < 0 || inputs_ < 0) throw_shape("weights", "sizes of at least 0", "a negative size");
+        if (inputs_ > most_inputs) {
+            throw_shape("weights", std::string("at most ") + std::to_string(most_inputs) + " inputs under one scale",
+                        std::to_string(inputs_));
+        }
     }
     void check_group(index_t g) const {
         if (g < 0 || g >= groups_) {

@@ -11,6 +11,7 @@
 // whole grid on the host. Every verb is defined here, none falls back to the host. The kernels are simple: one thread
 // per element, no shared memory; the offsets of groups are copied to the device for every grouped verb, and build_plan
 // waits for the device once, to tell the host how many rows there are.
+// weights       of floats, bfloat16 and float16; codes of 8 and 4 bits are refused when a program is compiled
 // determinism   the same bits for the same input and device; sums run in ascending order, without atomics
 #pragma once
 
@@ -45,7 +46,7 @@ struct kernels<cuda_tag> {
                                matrix_view<T> c) {
         const arena_frame frame(b.scratch());
         const detail::device_groups there = bring(b, rows);
-        launch(b, elements(there.rows, w.outputs()), detail::linear_body<T, view_of<W>>{there, {a, w.view(), bias}, c});
+        launch(b, elements(there.rows, w.outputs()), detail::linear_body<T, view_of<W>>{there, {a, view(w), bias}, c});
     }
 
     template <class B, class T, class A, class W>
@@ -54,7 +55,7 @@ struct kernels<cuda_tag> {
         const arena_frame frame(b.scratch());
         const detail::device_groups there = bring(b, rows);
         launch(b, elements(there.rows, w.outputs()),
-               detail::activation_body<T, view_of<W>, A>{there, {a, w.view(), bias}, act, h, z});
+               detail::activation_body<T, view_of<W>, A>{there, {a, view(w), bias}, act, h, z});
     }
 
     template <class B, class T, class A, class W>
@@ -66,7 +67,7 @@ struct kernels<cuda_tag> {
         const detail::device_groups there = bring(b, rows);
         launch(b, elements(there.rows, w_gate.outputs()),
                detail::gated_activation_body<T, view_of<W>, A>{
-                   there, {a, w_gate.view(), bias_gate}, {a, w_up.view(), bias_up}, act, h, z_gate, z_up});
+                   there, {a, view(w_gate), bias_gate}, {a, view(w_up), bias_up}, act, h, z_gate, z_up});
     }
 
     template <class B, class T, class W>
@@ -75,7 +76,7 @@ struct kernels<cuda_tag> {
         const arena_frame frame(b.scratch());
         const detail::device_groups there = bring(b, rows);
         launch(b, elements(there.rows, w.inputs()),
-               detail::input_gradient_body<T, view_of<W>>{there, dc, w.view(), da, accumulate});
+               detail::input_gradient_body<T, view_of<W>>{there, dc, view(w), da, accumulate});
     }
 
     template <class B, class T>
@@ -172,7 +173,19 @@ struct kernels<cuda_tag> {
 
 private:
     template <class W>
-    using view_of = decltype(std::declval<const W&>().view());
+    struct viewed {
+        static constexpr bool refused = is_quantized<W>;
+        static_assert(!refused, "moe: unsuitable backend: kernels<cuda_tag> has no products with codes; give the experts "
+                                "weights of floats, bfloat16 or float16");
+        using type = decltype(std::declval<const std::conditional_t<refused, panels<float>, W>&>().view());
+    };
+    template <class W>
+    using view_of = typename viewed<W>::type;
+    template <class W>
+    static view_of<W> view(const W& w) {
+        if constexpr (is_quantized<W>) return {};
+        else return w.view();
+    }
 
     static std::int64_t elements(index_t rows, index_t cols) { return std::int64_t{rows} * cols; }
 

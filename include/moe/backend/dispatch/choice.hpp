@@ -17,6 +17,7 @@ struct dispatch_level {
     std::string_view name;  // "x86-64-v3"
     std::string_view isa;   // of its build_info(), e.g. "avx2_fma"
     std::string_view bf16;
+    std::string_view codes;
     bool runs;  // here
 };
 
@@ -24,7 +25,7 @@ struct dispatch_level {
 inline std::vector<dispatch_level> dispatch_levels() {
     std::vector<dispatch_level> levels;
     for (auto t = MOE_CROSSING_SYMBOL(moe_dispatch_levels)(); *t != nullptr; ++t) {
-        levels.push_back({(*t)->level, (*t)->isa, (*t)->bf16,
+        levels.push_back({(*t)->level, (*t)->isa, (*t)->bf16, (*t)->codes,
                           detail::fit_of_level((*t)->level) != detail::level_fit::unable});
     }
     return levels;

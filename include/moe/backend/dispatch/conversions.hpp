@@ -4,6 +4,7 @@
 
 #include "moe/backend/dispatch/table.hpp"
 #include "moe/backend/kernels.hpp"
+#include "moe/core/quantized_panels.hpp"
 
 MOE_BEGIN
 
@@ -18,6 +19,14 @@ template <>
 inline constexpr crossing::index crossing_format<double, panels<double>> = crossing::double_weights;
 template <>
 inline constexpr crossing::index crossing_format<float, bf16_panels> = crossing::bf16_weights;
+template <>
+inline constexpr crossing::index crossing_format<float, f16_panels> = crossing::f16_weights;
+template <>
+inline constexpr crossing::index crossing_format<float, int8_panels<32>> = crossing::int8_weights;
+template <>
+inline constexpr crossing::index crossing_format<float, int4_panels<32>> = crossing::int4_weights;
+template <>
+inline constexpr crossing::index crossing_format<float, int4_zero_panels<32>> = crossing::int4_zero_weights;
 
 template <class T, class W>
 inline constexpr bool has_level_product = crossing_format<T, W> >= 0;
@@ -43,7 +52,10 @@ template <class T, index_t together>
 crossing::weights to_crossing(const panels<T, together>& w) {
     return {const_cast<T*>(w.span().data()), w.span().size(), w.groups(), w.outputs(), w.inputs()};
 }
-
+template <class Format>
+crossing::weights to_crossing(const quantized_panels<Format>& w) {
+    return {const_cast<code_byte<Format>*>(w.span().data()), w.span().size(), w.groups(), w.outputs(), w.inputs()};
+}
 
 inline std::span<const index_t> from_crossing(const crossing::indices& i) { return {i.data, i.size}; }
 inline row_groups from_crossing(const crossing::row_groups& r) {

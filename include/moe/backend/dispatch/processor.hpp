@@ -1,8 +1,9 @@
 // backend/dispatch: which levels of instruction sets the processor and the operating system have
 // SPDX-License-Identifier: Apache-2.0
 //
-// Levels are named as compilers do: x86-64, x86-64-v2, x86-64-v3, x86-64-v4 (x86-64 psABI), armv8-a; and
-// x86-64-v4-bf16, the last with AVX512_BF16. A level also needs the operating system to save its registers (XCR0).
+// Levels are named as compilers do: x86-64, x86-64-v2, x86-64-v3, x86-64-v4 (x86-64 psABI), armv8-a; and -vnni behind v3
+// (with AVX-VNNI) and v4 (with AVX512_VNNI), -bf16 behind v4 (with AVX512_VNNI and AVX512_BF16). A level also needs the
+// operating system to save its registers (XCR0).
 #pragma once
 
 #include <initializer_list>
@@ -62,10 +63,14 @@ inline level_fit fit_of_level(std::string_view level) {
     const bool v3 = saves && has_bits(saved, {1, 2}) && has_bits(basic.c, {12, 22, 28, 29}) &&
                     has_bits(extended.c, {5}) && has_bits(more.b, {3, 5, 8});
     if (level == "x86-64-v3") return v3 ? level_fit::preferred : level_fit::unable;
+    const processor_word newer = v3 ? read_processor(7, 1) : processor_word{};
+    if (level == "x86-64-v3-vnni") return has_bits(newer.a, {4}) ? level_fit::preferred : level_fit::unable;
     // opmask and both halves of ZMM; AVX512F, DQ, CD, BW, VL
     const bool v4 = v3 && has_bits(saved, {5, 6, 7}) && has_bits(more.b, {16, 17, 28, 30, 31});
     if (level == "x86-64-v4") return v4 ? level_fit::preferred : level_fit::unable;
-    if (level == "x86-64-v4-bf16" && v4 && has_bits(read_processor(7, 1).a, {5})) {
+    const bool vnni = v4 && has_bits(more.c, {11});
+    if (level == "x86-64-v4-vnni") return vnni ? level_fit::preferred : level_fit::unable;
+    if (level == "x86-64-v4-bf16" && vnni && has_bits(newer.a, {5})) {
         // With AVX512_FP16 weights of bfloat16 are faster widened: backend/cpu/bf16.hpp.
         return has_bits(more.d, {23}) ? level_fit::able : level_fit::preferred;
     }

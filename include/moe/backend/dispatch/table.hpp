@@ -6,7 +6,7 @@
 // defines one symbol, a `table`; cmake/dispatch.cmake makes the others local to it.
 //
 // A verb takes what `open` gave, which one thread uses at a time, and pointers to its arguments; those that may be
-// missing have null data. Weights lie as in core/panels.hpp. A verb throws std::bad_alloc where scratch cannot grow, and
+// missing have null data. Weights lie as in core/panels.hpp and core/quantized_panels.hpp. A verb throws std::bad_alloc where scratch cannot grow, and
 // nothing else.
 #pragma once
 
@@ -50,7 +50,7 @@ struct plan {
 
 struct weights {
     void* data;
-    std::size_t elements;  // padding included
+    std::size_t elements;  // padding included; bytes of codes and scales
     index groups, outputs, inputs;
 };
 
@@ -90,12 +90,22 @@ struct sums {
 
 // What a table has verbs for: new ones go to the end.
 enum scalar : index { float_scalar, double_scalar, scalar_count };
-enum format : index { float_weights, double_weights, bf16_weights, format_count };
+enum format : index {
+    float_weights,
+    double_weights,
+    bf16_weights,
+    f16_weights,
+    int8_weights,       // in groups of 32 inputs, as those below
+    int4_weights,
+    int4_zero_weights,  // with zero points
+    format_count
+};
 
 struct table {
     const char* level;  // as cmake/dispatch.cmake calls it
     const char* isa;    // as moe::build_info() calls it
     const char* bf16;
+    const char* codes;
     void* (*open)(const team*);  // the team is copied
     void (*close)(void* state);
     products product[format_count];
