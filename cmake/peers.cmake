@@ -4,7 +4,7 @@
 # Options of setup.cmake, and
 #   --shapes B,C         --tokens 1,32,512     --threads 1,2     --runs 7
 #   --peers LIST         of onednn,openblas,torch_eager,torch_grouped,onnxruntime,ggml,ik (all of them)
-#   --formats LIST       of f32,bf16,bf16+,int8,int4,q8_0,q8_0+,q4_0,q4_0+ (all it has); +: repacked by the peer itself
+#   --formats LIST       of f32,bf16,bf16+,f16,int8,int4,q8_0,q8_0+,q4_0,q4_0+ (all it has); +: repacked by itself
 #   --ggml PATH          where ggml or llama.cpp was built or installed, with shared libraries; else it is left out
 #   --ik PATH            the same of ik_llama.cpp
 #   --sweep REGEX        what bench_layer runs for the pictures, a --benchmark_filter; "none": nothing

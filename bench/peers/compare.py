@@ -4,12 +4,12 @@
 
     compare.py LIBRARY PEER --shapes B,C --tokens 1,32,512 --threads 1,2 --runs 7 --results FILE
 
-LIBRARY is the built libmoe_peers. A peer's formats of weights are those below; beside f32 ours has f32, beside all
-others bf16. Before anything is timed, the peer's result is compared with that of a layer in f32 that has exactly the
-weights the peer holds, rounded or quantised, and so is ours where it has the same. Every timed run stands between two
-measurements of the machine's limits, which also leave no weights in the caches; where memory binds it counts only if
-the two agree within 5 %. Adds two lines per case to FILE, peers/PEER_FORMAT/moe/... and peers/PEER_FORMAT/PEER/..., and
-ends with 3 if the peer is not installed, with 1 if a result was wrong.
+LIBRARY is the built libmoe_peers. A peer's formats of weights are those below, and OURS says what ours has beside them.
+Before anything is timed, the peer's result is compared with that of a layer in f32 that has exactly the weights the
+peer holds, rounded or quantised, and ours with the reference backend. Every timed run stands between two measurements
+of the machine's limits, which also leave no weights in the caches; where memory binds it counts only if the two agree
+within 5 %. Adds two lines per case to FILE, peers/PEER_FORMAT/moe/... and peers/PEER_FORMAT/PEER/..., and ends with 3 if
+the peer is not installed, with 1 if a result was wrong.
 """
 import argparse
 import statistics
@@ -22,19 +22,21 @@ from subject import Layer, floats
 
 NOT_INSTALLED = 3
 
-# Of the largest element. f32: sums in another order; bf16: products read rounded inputs; quantised weights: products
-# read inputs rounded to 8 bits, with a scale for every 32.
-TOLERATED = {"f32": 1e-4, "bf16": 1e-2}
+# Of the largest element. f32: sums in another order; bf16, f16: products of peers read rounded inputs; quantised weights:
+# products read inputs rounded to 8 bits, with a scale for every 32.
+TOLERATED = {"f32": 1e-4, "bf16": 1e-2, "f16": 5e-3}
 TOLERATED_OF_TORCH = {"f32": 1e-4, "bf16": 3e-2}  # rounds every result in between as well
 TOLERATED_QUANTISED = 2e-2
+OURS = {"f32": ["f32"], "bf16": ["bf16", "bf16+"], "f16": ["f16"], "int8_32": ["int8", "q8_0", "q8_0+"],
+        "int4_32": ["int4", "q4_0", "q4_0+"]}
 PEERS = {
     "onednn": (ByExpert, ["f32", "bf16"]),
     "openblas": (ByExpert, ["f32"]),
     "torch_eager": (Torch, ["f32", "bf16"]),
     "torch_grouped": (Torch, ["f32", "bf16"]),
     "onnxruntime": (Onnx, ["f32", "int8", "int4"]),
-    "ggml": (Ggml, ["f32", "bf16", "q8_0", "q4_0", "q4_0+"]),
-    "ik": (Ggml, ["f32", "bf16", "bf16+", "q8_0", "q8_0+", "q4_0", "q4_0+"]),
+    "ggml": (Ggml, ["f32", "bf16", "f16", "q8_0", "q4_0", "q4_0+"]),
+    "ik": (Ggml, ["f32", "bf16", "bf16+", "f16", "q8_0", "q8_0+", "q4_0", "q4_0+"]),
 }
 
 
@@ -44,19 +46,24 @@ class WrongResult(Exception):
 
 def check(layer, peer, form, inputs, tokens):
     ordinary = TOLERATED.get(form.rstrip("+"), TOLERATED_QUANTISED)
-    tolerated_of_peer = TOLERATED_OF_TORCH[form] if isinstance(peer, Torch) else ordinary
-    ours, other, wanted = [floats(tokens * layer.features) for _ in range(3)]
+    tolerated = TOLERATED_OF_TORCH[form] if isinstance(peer, Torch) else ordinary
+    other, wanted = [floats(tokens * layer.features) for _ in range(2)]
     for x, _, prepared in inputs[:2 if tokens < 128 else 1]:
         layer.forward_reference(x, tokens, wanted)
-        layer.forward(x, tokens, ours)
         peer.forward(prepared, tokens)
         peer.fetch(other)
-        for whose, y, tolerated in (("our", ours, ordinary), ("the peer's", other, tolerated_of_peer)):
-            if y is ours and form.rstrip("+") != layer.format:
-                continue  # it has other weights
-            error = layer.difference(y, wanted, tokens)
-            if not error <= tolerated:
-                raise WrongResult(f"{whose} result is off by {error:.1e} of the largest element, not {tolerated:.0e}")
+        error = layer.difference(other, wanted, tokens)
+        if not error <= tolerated:
+            raise WrongResult(f"the result is off by {error:.1e} of the largest element, not {tolerated:.0e}")
+
+
+def check_ours(layer, token_counts):
+    for tokens in token_counts:
+        x, y = layer.inputs(tokens)[0][0], floats(tokens * layer.features)
+        layer.forward(x, tokens, y)
+        error = layer.error_of_own(x, tokens, y)
+        if not error <= 1:
+            raise WrongResult(f"our result is {error:.1g} times as far off as tolerated")
 
 
 def timed(layer, call, bytes_touched, tokens, tiny):
@@ -143,9 +150,17 @@ def main():
     wanted = [f for f in known if options.formats is None or f in options.formats.split(",")]
     compared, wrong = 0, 0
     for shape in options.shapes.split(","):
-        for ours in ("f32", "bf16"):
-            forms = [f for f in wanted if (f == "f32") == (ours == "f32")]
-            layer = Layer(options.library, shape, ours, options.tiny) if forms else None
+        for ours, beside in OURS.items():
+            forms = [f for f in wanted if f in beside]
+            if not forms and not options.tiny:
+                continue
+            layer = Layer(options.library, shape, ours, options.tiny)
+            layer.set_threads(1)
+            try:
+                check_ours(layer, map(int, options.tokens.split(",")))
+            except WrongResult as why:
+                print(f"{ours} {shape}: {why}", flush=True)
+                wrong, forms = wrong + 1, []
             for form in forms:
                 layer.set_threads(1)
                 try:
@@ -156,8 +171,7 @@ def main():
                     continue
                 compared += 1
                 del peer
-            if layer:
-                layer.close()
+            layer.close()
     sys.exit(1 if wrong else 0 if compared else NOT_INSTALLED)
 
 

@@ -25,6 +25,8 @@ public:
     virtual void read_expert(index_t e, float* gate, float* up, float* down) const = 0;
     virtual void read_router(float* to) const = 0;
     virtual void forward(const float* x, index_t tokens, float* y) = 0;
+    // How far the first rows of y are from those of the reference backend, over what is tolerated: at most 1 if right.
+    virtual double error_of_own(const float* x, index_t tokens, float* y) const = 0;
     // Until the next call.
     virtual moe::routing<float> route(const float* x, index_t tokens) = 0;
     // Rounded where the format rounds inputs, so that no peer is measured by how it rounds.
@@ -97,6 +99,13 @@ public:
     void forward(const float* x, index_t tokens, float* y) override {
         layer_.forward(cpu(), batch_of(x, tokens), matrix_of(y, tokens));
     }
+    double error_of_own(const float* x, index_t tokens, float* y) const override {
+        const index_t few = std::min(tokens, index_t{2});
+        moe::reference reference;
+        const moe::matrix<float> wanted = layer_(reference, batch_of(x, few));
+        const moe::matrix_view<const float> got = matrix_of(y, few);
+        return bench::error_of(got, moe::matrix_view<const float>(wanted.view())) / Format::tolerated;
+    }
     moe::routing<float> route(const float* x, index_t tokens) override {
         memory_.reset();
         return layer_.route(cpu(), batch_of(x, tokens), memory_);
@@ -125,11 +134,17 @@ private:
 inline std::unique_ptr<comparison> make_comparison(const std::string& shape, const std::string& format) {
     for (const bench::layer_shape& s : bench::shapes()) {
         if (shape != s.name) continue;
-        if (format == "f32") return std::make_unique<comparison_in<bench::f32>>(s);
-        if (format == "bf16") return std::make_unique<comparison_in<bench::bf16>>(s);
-        if (format == "f16") return std::make_unique<comparison_in<bench::f16>>(s);
-        if (format == "int8_32") return std::make_unique<comparison_in<bench::int8_32>>(s);
-        if (format == "int4_32") return std::make_unique<comparison_in<bench::int4_32>>(s);
+        std::unique_ptr<comparison> made;
+        const auto try_format = [&](auto known) {
+            using Format = decltype(known);
+            if (format == Format::name) made = std::make_unique<comparison_in<Format>>(s);
+        };
+        try_format(bench::f32{});
+        try_format(bench::bf16{});
+        try_format(bench::f16{});
+        try_format(bench::int8_32{});
+        try_format(bench::int4_32{});
+        return made;
     }
     return nullptr;
 }

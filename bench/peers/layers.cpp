@@ -65,6 +65,10 @@ int peers_input(void* s, int tokens, int turn, float* x) {
 }
 
 void peers_forward(void* s, const float* x, int tokens, float* y) { layer_of(s).forward(x, tokens, y); }
+// Of y, which peers_forward wrote.
+double peers_error_of_own(void* s, const float* x, int tokens, float* y) {
+    return layer_of(s).error_of_own(x, tokens, y);
+}
 void peers_forward_reference(void* s, const float* x, int tokens, float* y) {
     layer_of(s).forward_reference(x, tokens, y);
 }

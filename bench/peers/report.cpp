@@ -200,7 +200,7 @@ int main(int argc, char** argv) try {
     const std::vector<result> all = report::read(argv[1]);
     std::set<int> threads;
     for (const result& r : all) threads.insert(r.threads);
-    for (const char* format : {"f32", "bf16"}) {
+    for (const char* format : {"f32", "bf16", "f16", "int8_32", "int4_32"}) {
         for (const int n : threads) print_ratios(all, n, format);
     }
     std::cout << '\n';

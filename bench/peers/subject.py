@@ -10,12 +10,13 @@ def floats(count):
 
 
 class Layer:
-    """One shape with weights in one format, f32 or bf16. Arrays are ctypes arrays of float, row-major."""
+    """One shape with weights in one format. Arrays are ctypes arrays of float, row-major."""
 
     def __init__(self, path, shape, form, tiny=False):
         self.lib = ctypes.CDLL(path)
         for name, kind in (("open", ctypes.c_void_p), ("operations", ctypes.c_double),
-                           ("bytes_of_expert", ctypes.c_double), ("difference", ctypes.c_double)):
+                           ("bytes_of_expert", ctypes.c_double), ("difference", ctypes.c_double),
+                           ("error_of_own", ctypes.c_double)):
             getattr(self.lib, "peers_" + name).restype = kind
         if tiny:
             self.lib.peers_tiny()
@@ -68,6 +69,10 @@ class Layer:
 
     def forward(self, x, tokens, y):
         self.lib.peers_forward(self.handle, x, tokens, y)
+
+    def error_of_own(self, x, tokens, y):
+        """Of what forward wrote, against the reference backend: more than 1 is wrong."""
+        return self.lib.peers_error_of_own(self.handle, x, tokens, y)
 
     def forward_reference(self, x, tokens, y):
         self.lib.peers_forward_reference(self.handle, x, tokens, y)
