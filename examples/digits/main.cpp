@@ -6,6 +6,7 @@
 #include "report.hpp"
 #include "saved.hpp"
 #include "support/files.hpp"
+#include "support/rounded.hpp"
 #include "support/stopwatch.hpp"
 #include "support/weights.hpp"
 #include "train.hpp"
@@ -66,6 +67,7 @@ void run(options o) {
     const bool loads = !o.load.empty();
     const auto images = digits::load_images(o.data.empty() ? MOE_EXAMPLE_DIR "/digits.csv" : o.data);
     digits::both_models models = loads ? digits::load_models(o) : digits::make_models(o);
+    example::require_rounds(o.weights, models.mixture.ffn);
     for (const auto& [name, file] : {std::pair("--save", o.save), {"--svg", o.svg}, {"--json", o.json}}) {
         if (!file.empty()) example::check_writable(name, file);
     }
@@ -79,6 +81,8 @@ void run(options o) {
     if (!o.save.empty()) digits::save_models(o, models);
     r.loss = digits::evaluate(models.mixture, images, parts.train, o.experts, cpu).loss;
     r.weights_hash = example::weights_hash(models.mixture);
+
+    models.mixture.ffn = example::rounded(o.weights, models.mixture.ffn);
 
     // The held-out images are looked at here, once.
     const digits::evaluation held_out = digits::evaluate(models.mixture, images, parts.held_out, o.experts, cpu);

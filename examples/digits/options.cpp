@@ -37,6 +37,8 @@ const example::option<options> table[] = {
     {"save", "FILE", "write both trained models", [](options& o, text n, text t) { o.save = file_name(n, t); }},
     {"load", "FILE", "read both models instead of training; --aux and --epochs are not used",
      [](options& o, text n, text t) { o.load = file_name(n, t); }},
+    {"weights", "NAME", "keep trained experts in f32, bf16, f16, int8, int8_rows, int4 or int4_zero (default f32)",
+     [](options& o, text n, text t) { o.weights = example::weight_format_named(n, t); }},
     {"svg", "FILE", "draw which expert serves which digit",
      [](options& o, text n, text t) { o.svg = file_name(n, t); }},
     {"json", "FILE", "write the results", [](options& o, text n, text t) { o.json = file_name(n, t); }},

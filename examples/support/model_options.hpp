@@ -8,6 +8,7 @@
 
 #include "support/command_line.hpp"
 #include "support/router_kind.hpp"
+#include "support/weight_format.hpp"
 
 namespace example {
 
@@ -19,6 +20,7 @@ struct model_options {
     double aux = 0.01;
     int threads = 0;  // 0: as many as the machine runs at once
     std::uint64_t seed = 1;
+    weight_format weights = weight_format::f32;  // of the experts that are evaluated
     std::string save, load, svg, json;
     bool help = false;
     std::set<std::string> given;  // names of the options on the command line, without dashes

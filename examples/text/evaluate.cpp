@@ -50,7 +50,7 @@ struct reading {
     }
 };
 
-// Predicts [first, last) and adds to the sums; `bits` is not yet divided.
+// Predicts [first, last) and adds to the sums; `bits` and `accuracy` are not yet divided.
 void add_chunk(const model& m, const corpus& text, std::size_t first, std::size_t last, moe::cpu& cpu,
                evaluation& sum) {
     const reading pass(m, text, first, last, cpu);
@@ -58,7 +58,9 @@ void add_chunk(const model& m, const corpus& text, std::size_t first, std::size_
     const std::span<const int> wanted(text.classes.data() + first, last - first);
     const moe::matrix_view<const float> asked =
         w.logits.view().middle_rows(static_cast<moe::index_t>(lead), static_cast<moe::index_t>(last - first));
-    sum.bits += example::cross_entropy<float>(asked, wanted, 0, {}).surprise / std::log(2.0);
+    const example::score s = example::cross_entropy<float>(asked, wanted, 0, {});
+    sum.bits += s.surprise / std::log(2.0);
+    sum.accuracy += s.hits;
     for (std::size_t i = 0; i < layers; ++i) {
         for (const int c : read.subspan(lead)) ++sum.who[i].characters[static_cast<std::size_t>(c)];
         add_service(sum.who[i], w.tape[i].plan(), read);
@@ -98,6 +100,7 @@ evaluation evaluate(const model& m, const corpus& text, std::size_t first, std::
     }
     const auto characters = static_cast<double>(last - first);
     out.bits /= characters;
+    out.accuracy /= characters;
     out.characters_per_s = characters / time.seconds();
     return out;
 }

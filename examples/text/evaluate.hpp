@@ -19,7 +19,8 @@ struct service {
 };
 
 struct evaluation {
-    double bits = 0;  // per character
+    double bits = 0;      // per character
+    double accuracy = 0;  // characters that were held the likeliest, 0 to 1
     double characters_per_s = 0;
     std::array<service, layers> who;
     moe::matrix<double> pairs;  // [E,E] characters that reached expert i of the first layer and j of the second

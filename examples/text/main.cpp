@@ -11,6 +11,7 @@
 #include "saved.hpp"
 #include "support/files.hpp"
 #include "support/load.hpp"
+#include "support/rounded.hpp"
 #include "support/stopwatch.hpp"
 #include "support/weights.hpp"
 #include "train.hpp"
@@ -83,6 +84,7 @@ void run(options o) {
     const std::string file = o.text.empty() ? text::default_text : o.text;
     const std::string characters = text::load_text(file);
     text::reader reader = make_reader(o, characters);
+    for (example::mixture& m : reader.predict.mixtures) example::require_rounds(o.weights, m.layer);
     for (const auto& [name, path] : {std::pair("--save", o.save), {"--svg", o.svg}, {"--routes", o.routes},
                                      {"--json", o.json}}) {
         if (!path.empty()) example::check_writable(name, path);
@@ -100,6 +102,8 @@ void run(options o) {
     }
     if (!o.save.empty()) save_reader(o, reader);
     r.weights_hash = example::weights_hash(reader.predict);
+
+    for (example::mixture& m : reader.predict.mixtures) m.layer = example::rounded(o.weights, m.layer);
 
     // The held-out characters are looked at here, once.
     r.held_out = evaluate(reader.predict, corpus, corpus.train, corpus.classes.size(), o.experts, cpu);
@@ -128,6 +132,7 @@ void run(options o) {
     std::printf("held out, bits per character\n");
     std::printf("  counting single characters: %.3f\n", r.counting.unigram);
     std::printf("  counting pairs: %.3f\n", r.counting.bigram);
+    std::printf("accuracy: %.2f %%\n", 100 * r.held_out.accuracy);
     std::printf("bits per character: %.3f\n", r.bits);
 }
 

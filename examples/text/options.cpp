@@ -41,6 +41,8 @@ const example::option<options> table[] = {
     {"save", "FILE", "write the trained model", [](options& o, words n, words t) { o.save = file_name(n, t); }},
     {"load", "FILE", "read the model instead of training; --aux and --steps are not used",
      [](options& o, words n, words t) { o.load = file_name(n, t); }},
+    {"weights", "NAME", "keep trained experts in f32, bf16, f16, int8, int8_rows, int4 or int4_zero (default f32)",
+     [](options& o, words n, words t) { o.weights = example::weight_format_named(n, t); }},
     {"svg", "FILE", "draw which expert serves which character, and which experts go together",
      [](options& o, words n, words t) { o.svg = file_name(n, t); }},
     {"routes", "FILE", "write which experts of the second layer the first 512 held-out characters use, a line each",
