@@ -4,6 +4,7 @@
 //   peak/fma/f32, f64     independent fused multiply-adds on the widest registers, nothing loaded (2 operations each)
 //   peak/dot/bf16         the same for the dot-product instruction, where the program is compiled for a machine with it
 //   peak/dot/int8         sums of products of bytes, on what products with quantised weights run on
+//   peak/tiles/bf16, int8 products of tiles, where the program is compiled for a matrix unit and may use it
 //   peak/read/dram        a forward stream a thread over 1 GiB on huge pages; l1, l2, l3: over half a cache, many times
 //   peak/copy/dram        bytes read plus bytes written
 //
@@ -90,5 +91,13 @@ void bench::register_benchmarks() {
     constexpr index_t lanes = moe::simd_vector<float>::size;
     add_chains<float>("peak/dot/int8", 8.0 * lanes, lanes,
                       [](long rounds, float& result) { return bench::int_dot_chains(rounds, result); });
+#if MOE_TILES
+    if (moe::detail::tiles_granted()) {
+        add_chains<float>("peak/tiles/bf16", 16384, 256,
+                          [](long rounds, float& result) { return bench::tile_chains<false>(rounds, result); });
+        add_chains<float>("peak/tiles/int8", 32768, 256,
+                          [](long rounds, float& result) { return bench::tile_chains<true>(rounds, result); });
+    }
+#endif
     add_reads();
 }

@@ -43,26 +43,25 @@ struct f16 : plain_rows<2> {
     static double rate(index_t threads, long rounds) { return arithmetic_rate<float>(threads, rounds); }
 };
 
-// Weights in bfloat16, activations and sums in float. The limit is the faster of two units: dot products of pairs, or
-// float's, to which weights are widened.
+// Weights in bfloat16, activations and sums in float. The limit is the fastest of three units: the matrix unit,
+// dot products of pairs, or float's, to which weights are widened.
 struct bf16 : plain_rows<2> {
     static constexpr const char* name = "bf16";
     using scalar = float;
     using storage = moe::bf16_weights;
     static constexpr double tolerated = 1e-2;  // inputs are rounded to 8 bits
     static double rate(index_t threads, long rounds) {
-        const double fma = arithmetic_rate<float>(threads, rounds);
+        double rate = std::max(arithmetic_rate<float>(threads, rounds), tile_rate<false>(threads, rounds));
 #if defined(__AVX512BF16__)
         const auto chains = [](long n, float& result) { return bf16_chains(n, result); };
-        return std::max(fma, rate_of_chains<float>(threads, chains, rounds));
-#else
-        return fma;
+        rate = std::max(rate, rate_of_chains<float>(threads, chains, rounds));
 #endif
+        return rate;
     }
 };
 
 // Weights in codes of 8 or 4 bits with their scales, inputs rounded to 8 bits, sums in integers. The limit is the
-// instruction that adds products of bytes.
+// matrix unit, or the instruction that adds products of bytes.
 template <class Storage>
 struct coded {
     using scalar = float;
@@ -75,7 +74,8 @@ struct coded {
         return codes::bits * inputs / 8.0 + scale * static_cast<double>((inputs + group - 1) / group);
     }
     static double rate(index_t threads, long rounds) {
-        return rate_of_chains<float>(threads, [](long n, float& result) { return int_dot_chains(n, result); }, rounds);
+        const auto chains = [](long n, float& result) { return int_dot_chains(n, result); };
+        return std::max(rate_of_chains<float>(threads, chains, rounds), tile_rate<true>(threads, rounds));
     }
 };
 

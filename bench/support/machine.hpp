@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "moe/backend/cpu/amx.hpp"
 #include "moe/backend/cpu/int_dot.hpp"
 #include "moe/core/storage.hpp"
 
@@ -121,6 +122,7 @@ inline double bf16_chains(long rounds, float& result) {
     return 64.0 * static_cast<double>(rounds) * chains;
 }
 #endif
+
 // The same for what products with quantised weights run on: sums of four products of bytes. A chain's sum is a factor
 // too, so that no product is the same in two rounds.
 template <class E = moe::detail::int_dot>
@@ -145,6 +147,47 @@ double int_dot_chains(long rounds, float& result) {
     return 8.0 * static_cast<double>(rounds) * chains * lanes;
 }
 
+// The same for the matrix unit, where it may be used: products of tiles of bfloat16 (32 inputs) or codes (64), added to
+// four tiles of 256 sums.
+#if MOE_TILES
+template <bool codes>
+double tile_chains(long rounds, float& result) {
+    constexpr std::size_t sums = 256;
+    using sum_type = std::conditional_t<codes, std::int32_t, float>;
+    alignas(64) sum_type start[4][sums];
+    alignas(64) const char zeros[1024] = {};
+    for (std::size_t i = 0; i < 4; ++i) std::fill_n(start[i], sums, static_cast<sum_type>(result) + sum_type(i));
+    const moe::detail::tile_registers registers;
+    _tile_loadd(0, start[0], 64);
+    _tile_loadd(1, start[1], 64);
+    _tile_loadd(2, start[2], 64);
+    _tile_loadd(3, start[3], 64);
+    _tile_loadd(4, zeros, 64);
+    _tile_loadd(6, zeros, 64);
+    for (long n = 0; n < rounds; ++n) {
+        if constexpr (codes) {
+            _tile_dpbsud(0, 4, 6);
+            _tile_dpbsud(1, 4, 6);
+            _tile_dpbsud(2, 4, 6);
+            _tile_dpbsud(3, 4, 6);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 6);
+            _tile_dpbf16ps(2, 4, 6);
+            _tile_dpbf16ps(3, 4, 6);
+        }
+    }
+    _tile_stored(0, start[0], 64);
+    _tile_stored(1, start[1], 64);
+    _tile_stored(2, start[2], 64);
+    _tile_stored(3, start[3], 64);
+    for (const auto& tile : start) {
+        for (const sum_type v : tile) result += static_cast<float>(v);
+    }
+    return 4.0 * 16 * 16 * (codes ? 128 : 64) * static_cast<double>(rounds);
+}
+#endif
+
 // Operations a second of `threads` threads that run chains(rounds, result).
 template <class T, class Chains>
 double rate_of_chains(index_t threads, const Chains& chains, long rounds) {
@@ -155,6 +198,20 @@ double rate_of_chains(index_t threads, const Chains& chains, long rounds) {
         if (t == 0) operations = mine;
     });
     return operations * threads / seconds;
+}
+
+// That of the matrix unit; 0 where there is none.
+template <bool codes>
+double tile_rate(index_t threads, long rounds) {
+#if MOE_TILES
+    if (moe::detail::tiles_granted()) {
+        const auto chains = [](long n, float& result) { return tile_chains<codes>(n, result); };
+        return rate_of_chains<float>(threads, chains, rounds);
+    }
+#endif
+    static_cast<void>(threads);
+    static_cast<void>(rounds);
+    return 0;
 }
 template <class T>
 double arithmetic_rate(index_t threads, long rounds) {
