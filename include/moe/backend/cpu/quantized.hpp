@@ -186,7 +186,7 @@ inline void multiply_quantized_tile(const typename P::input* const* a, const qua
             each([&](auto i, auto j) MOE_INLINE_LAMBDA {
                 group[i][j] = whole && !starts ? E::load_ints(place(i, j)) : E::start(start[i] + number);
             });
-            for (; d < end; ++d, b += W::line_bytes) {
+            do {
                 ahead.advance();
                 unroll<P::quads>([&](auto q) MOE_INLINE_LAMBDA {
                     typename E::quads w[std::size_t{vectors}];
@@ -199,7 +199,8 @@ inline void multiply_quantized_tile(const typename P::input* const* a, const qua
                         unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { group[i][j] = E::add(x, w[j], group[i][j]); });
                     });
                 });
-            }
+                b += W::line_bytes;
+            } while (++d < end);
             if (whole && !ends) {
                 each([&](auto i, auto j) MOE_INLINE_LAMBDA { E::store_ints(group[i][j], place(i, j)); });
                 break;
