@@ -6,8 +6,9 @@
 #   target_link_libraries(<program> PRIVATE moe::moe <target>)
 #
 # Levels: x86-64-v2, x86-64-v3, x86-64-v3-vnni (with AVX-VNNI), x86-64-v4, x86-64-v4-vnni (with AVX512_VNNI),
-# x86-64-v4-bf16 (and AVX512_BF16); all of them if none is named. The lowest one, x86-64, is always there. ARM has one level, armv8-a. The program's own flags say how the kernels are optimised; its -march
-# does not reach them. A program links one such library.
+# x86-64-v4-bf16 (and AVX512_BF16), x86-64-v4-amx (and AVX512_FP16, AMX); all of them if none is named. The lowest one,
+# x86-64, is always there. ARM has one level, armv8-a. The program's own flags say how the kernels are optimised; its
+# -march does not reach them. A program links one such library.
 #
 # A level is one object file. Whatever its functions are, also those of the standard library, the linker could take one of
 # them for the whole program, which would then not run on other processors. So objcopy makes every symbol of it local but the
@@ -17,7 +18,7 @@
 function(moe_dispatch_levels)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(table "x86-64 sse2" "x86-64-v2 sse4_2" "x86-64-v3 avx2_fma" "x86-64-v3-vnni avx2_fma_vnni" "x86-64-v4 avx512"
-      "x86-64-v4-vnni avx512_vnni" "x86-64-v4-bf16 avx512_bf16_vnni")
+      "x86-64-v4-vnni avx512_vnni" "x86-64-v4-bf16 avx512_bf16_vnni" "x86-64-v4-amx avx512_bf16_fp16_amx_vnni")
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
     set(table "armv8-a neon64")
   else()
@@ -32,6 +33,8 @@ function(moe_dispatch_levels)
     string(REGEX REPLACE "v3-vnni$" "v3;-mavxvnni" flags "-march=${name}")
     string(REGEX REPLACE "v4-vnni$" "v4;-mavx512vnni" flags "${flags}")
     string(REGEX REPLACE "v4-bf16$" "v4;-mavx512vnni;-mavx512bf16" flags "${flags}")
+    string(REGEX REPLACE "v4-amx$" "v4;-mavx512vnni;-mavx512bf16;-mavx512fp16;-mamx-tile;-mamx-bf16;-mamx-int8" flags
+      "${flags}")
     set(flags_${name} "${flags}" PARENT_SCOPE)
   endforeach()
   set(names "${names}" PARENT_SCOPE)

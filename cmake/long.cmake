@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What takes too long for every change:
-#   cmake -P cmake/long.cmake -- [fuzz SECONDS] [fuzz_io SECONDS] [bench] [nvcc] [newest] [scalars] [soak SECONDS]
-#     [mutation]
+#   cmake -P cmake/long.cmake -- [fuzz SECONDS] [fuzz_io SECONDS] [bench] [nvcc] [newest] [scalars] [levels]
+#     [soak SECONDS] [mutation]
 #   fuzz SECONDS  every fuzz target with libFuzzer, that long each (needs clang++)
 #   fuzz_io SECONDS  the targets that read files, that long in all; 1800 before a release
 #   bench         all benchmarks in full
@@ -10,6 +10,7 @@
 #   newest        the tests with newer major versions of the dependencies, fetched with git; the commits below are tried
 #                 unless the variables of dependencies.cmake are given (-DMOE_XSIMD_URL=... -DMOE_XSIMD_COMMIT=...)
 #   scalars       all tests, the papers' among them, with float and double on every backend
+#   levels        run-time dispatch to every level of the instruction set, of which CI compiles some
 #   soak SECONDS  training with changing shapes, that long; memory must not grow
 #   mutation      all planted faults against the law suite (needs bash and perl); tests/mutation/run.sh
 cmake_minimum_required(VERSION 3.22...3.31)
@@ -32,7 +33,7 @@ foreach(i RANGE ${last})
 endforeach()
 if(NOT words)
   message(FATAL_ERROR "say what: cmake -P cmake/long.cmake -- [fuzz SECONDS] [fuzz_io SECONDS] [bench] [nvcc] "
-    "[newest] [scalars] [soak SECONDS] [mutation]")
+    "[newest] [scalars] [levels] [soak SECONDS] [mutation]")
 endif()
 cmake_host_system_information(RESULT jobs QUERY NUMBER_OF_LOGICAL_CORES)
 
@@ -129,6 +130,13 @@ function(long_scalars)
   run("the tests failed" ${CMAKE_CTEST_COMMAND} --test-dir "${work}/scalars" --output-on-failure --label-regex unit)
 endfunction()
 
+function(long_levels)
+  run("the tests cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/levels" -DCMAKE_BUILD_TYPE=Release
+    -DMOE_TEST_LEVELS= -DMOE_BUILD_BENCH=OFF -DMOE_BUILD_EXAMPLES=OFF)
+  run("the tests failed" ${CMAKE_CTEST_COMMAND} --test-dir "${work}/levels" --output-on-failure
+    --label-regex "dispatch|symbols")
+endfunction()
+
 function(long_soak seconds)
   require_seconds(soak "${seconds}")
   run("the soak cannot be configured" ${CMAKE_COMMAND} -S "${source}" -B "${work}/soak" -DCMAKE_BUILD_TYPE=Release
@@ -147,9 +155,9 @@ while(words)
   if(word MATCHES "^(fuzz|fuzz_io|soak)$")
     list(POP_FRONT words seconds)
     cmake_language(CALL long_${word} "${seconds}")
-  elseif(word MATCHES "^(bench|mutation|nvcc|newest|scalars)$")
+  elseif(word MATCHES "^(bench|levels|mutation|nvcc|newest|scalars)$")
     cmake_language(CALL long_${word})
   else()
-    message(FATAL_ERROR "'${word}' is none of fuzz, fuzz_io, bench, mutation, nvcc, newest, scalars, soak")
+    message(FATAL_ERROR "'${word}' is none of fuzz, fuzz_io, bench, levels, mutation, nvcc, newest, scalars, soak")
   endif()
 endwhile()

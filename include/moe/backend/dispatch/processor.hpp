@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Levels are named as compilers do: x86-64, x86-64-v2, x86-64-v3, x86-64-v4 (x86-64 psABI), armv8-a; and -vnni behind v3
-// (with AVX-VNNI) and v4 (with AVX512_VNNI), -bf16 behind v4 (with AVX512_VNNI and AVX512_BF16). A level also needs the
-// operating system to save its registers (XCR0).
+// (with AVX-VNNI) and v4 (with AVX512_VNNI), -bf16 behind v4 (with AVX512_VNNI and AVX512_BF16), -amx behind v4 (with
+// AVX512_FP16, AMX_TILE, AMX_BF16 and AMX_INT8 besides). A level also needs the operating system to save its registers (XCR0).
 #pragma once
 
 #include <initializer_list>
@@ -70,9 +70,13 @@ inline level_fit fit_of_level(std::string_view level) {
     if (level == "x86-64-v4") return v4 ? level_fit::preferred : level_fit::unable;
     const bool vnni = v4 && has_bits(more.c, {11});
     if (level == "x86-64-v4-vnni") return vnni ? level_fit::preferred : level_fit::unable;
-    if (level == "x86-64-v4-bf16" && vnni && has_bits(newer.a, {5})) {
+    const bool bf16 = vnni && has_bits(newer.a, {5});
+    if (level == "x86-64-v4-bf16" && bf16) {
         // With AVX512_FP16 weights of bfloat16 are faster widened: backend/cpu/bf16.hpp.
         return has_bits(more.d, {23}) ? level_fit::able : level_fit::preferred;
+    }
+    if (level == "x86-64-v4-amx" && bf16 && has_bits(more.d, {22, 23, 24, 25}) && has_bits(saved, {17, 18})) {
+        return level_fit::preferred;
     }
     return level_fit::unable;
 }
