@@ -1,7 +1,21 @@
 // Compiled, never run: check.cmake reads what became of these functions.
 #include "moe/backend/cpu/bf16.hpp"
 #include "moe/backend/cpu/f16.hpp"
+#include "moe/backend/cpu/quantized.hpp"
 #include "moe/backend/cpu/tile.hpp"
+
+namespace {
+
+using moe::index_t;
+
+template <class Format>
+__attribute__((always_inline)) inline void check_codes(const std::uint32_t* const* a, const unsigned char* b,
+                                                       index_t lines, float* c) {
+    using P = moe::detail::quantized_product<Format>;
+    moe::detail::multiply_quantized_tile<P, P::tile_rows>(a, {b, 0, lines, lines}, c, {});
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -37,5 +51,15 @@ __attribute__((flatten)) void check_tile_f16(const float* const* a, const moe::f
                                              float* c) {
     moe::detail::multiply_tile<moe::detail::widened_f16, moe::detail::widened_f16::tile_rows>(
         moe::detail::row_elements<float>{a, 0}, b, depth, c, false, {});
+}
+
+__attribute__((flatten)) void check_tile_int8(const std::uint32_t* const* a, const unsigned char* b, index_t lines,
+                                              float* c) {
+    check_codes<moe::code_format<8, 32>>(a, b, lines, c);
+}
+
+__attribute__((flatten)) void check_tile_int4(const std::uint32_t* const* a, const unsigned char* b, index_t lines,
+                                              float* c) {
+    check_codes<moe::code_format<4, 32>>(a, b, lines, c);
 }
 }

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# The instructions of the inner loop of the register tile for a hundred fused multiply-adds, which does not depend on how the loop
-# is unrolled, read from a disassembly, against steps.txt: more than 5 % above fails. The figures are g++ 12's; other compilers are told theirs and fail nothing. Included by check.cmake when its objects
-# are there; reads CXX, OBJDUMP, DIR and fused, the pattern of a fused multiply-add.
+# The instructions of the inner loop of the register tile for a hundred fused multiply-adds, or products of integers with
+# weights in codes, which does not depend on how the loop is unrolled, read from a disassembly, against steps.txt: more
+# than 5 % above fails. The figures are g++ 12's; other compilers are told theirs and fail nothing. Included by
+# check.cmake when its objects are there; reads CXX, OBJDUMP, DIR, and fused and dots, the patterns of a fused
+# multiply-add and of a product of integers.
 execute_process(COMMAND "${CXX}" -dumpfullversion -dumpversion OUTPUT_VARIABLE version)
 execute_process(COMMAND "${CXX}" --version OUTPUT_VARIABLE compiler)
 set(severity STATUS)
@@ -9,8 +11,8 @@ if(NOT compiler MATCHES "clang" AND version MATCHES "^12\\.")
   set(severity SEND_ERROR)
 endif()
 
-# Of the loops of a function the one with the most fused multiply-adds, the shortest of equals.
-function(count_loop body instructions products)
+# Of the loops of a function the one with the most products, which match a pattern, the shortest of equals.
+function(count_loop body product instructions products)
   string(REGEX MATCHALL "\n +[0-9a-f]+:\t[^\n]*" lines "${body}")
   set(places "")
   set(sums "")
@@ -24,7 +26,7 @@ function(count_loop body instructions products)
     set(words "${CMAKE_MATCH_2}")
     list(APPEND places ${place})
     list(APPEND sums ${sum})
-    if(words MATCHES "^${fused}")
+    if(words MATCHES "^${product}")
       math(EXPR sum "${sum} + 1")
     endif()
     math(EXPR here "${here} + 1")
@@ -64,15 +66,20 @@ foreach(figure ${figures})
   string(SUBSTRING "${text}" ${begin} -1 body)
   string(FIND "${body}" "\n\n" end)
   string(SUBSTRING "${body}" 0 ${end} body)
-  count_loop("${body}" instructions products)
+  set(product "${fused}")
+  if(function MATCHES "_int[48]$")
+    set(product "${dots}")
+  endif()
+  count_loop("${body}" "${product}" instructions products)
   if(products EQUAL 0)
-    message(FATAL_ERROR "${what}: no loop with fused multiply-adds was found\n${body}")
+    message(FATAL_ERROR "${what}: no loop with ${product} was found\n${body}")
   endif()
   math(EXPR got "100 * ${instructions} / ${products}")
-  message(STATUS "${what}: ${instructions} instructions, ${products} of them fused multiply-adds; ${got} for a hundred, ${wanted} are expected")
+  message(STATUS "${what}: ${instructions} instructions, ${products} of them products; ${got} for a hundred, "
+    "${wanted} are expected")
   math(EXPR hundred "100 * ${got}")
   math(EXPR most "105 * ${wanted}")
   if(hundred GREATER most)
-    message(${severity} "${what}: ${got} instructions for a hundred fused multiply-adds, more than 5 % above ${wanted}\n${body}")
+    message(${severity} "${what}: ${got} instructions for a hundred products, more than 5 % above ${wanted}\n${body}")
   endif()
 endforeach()
