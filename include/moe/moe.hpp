@@ -116,6 +116,7 @@
 #include "moe/experts/latent_input.hpp"
 #include "moe/experts/weigh_hidden.hpp"
 #include "moe/experts/weigh_input.hpp"
+#include "moe/experts/quantize_bank.hpp"
 #include "moe/combine/weighted_sum.hpp"
 #include "moe/combine/row_sum.hpp"
 #include "moe/combine/scaled_sum.hpp"
