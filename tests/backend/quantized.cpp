@@ -28,7 +28,7 @@ moe::quantized_panels<F> extreme_codes(index_t outputs, index_t inputs, std::uin
             for (index_t i = 0; i < w.block_size(b); ++i) {
                 const auto word = random.words(std::uint64_t(n), std::uint32_t(b * 65536 + i))[0];
                 const int ends[] = {0, F::codes - 1};
-                codes.push_back(word % 3 == 0 ? int(word >> 8) & (F::codes - 1) : ends[word >> 30 & 1]);
+                codes.push_back(word % 3 == 0 ? int(word >> 8 & 0xffff) % F::codes : ends[word >> 30 & 1]);
             }
             const float zero = F::zero_points ? float((n + b) % F::codes) : float(F::zero);
             w.set_block(0, n, b, {0.01f + 0.001f * float((n + 3 * b) % 7), zero}, codes);
@@ -90,10 +90,12 @@ void check_product() {
     moe::int8_panels<32>, moe::int8_panels<64>, moe::int8_panels<128>, moe::int8_panels<moe::whole_rows>,             \
         moe::int4_panels<32>, moe::int4_panels<64>, moe::int4_panels<128>, moe::int4_panels<moe::whole_rows>,         \
         moe::int4_zero_panels<32>, moe::int4_zero_panels<64>, moe::int4_zero_panels<128>,                             \
-        moe::int4_zero_panels<moe::whole_rows>
+        moe::int4_zero_panels<moe::whole_rows>, moe::ternary_panels<32>, moe::ternary_panels<64>,                    \
+        moe::ternary_panels<128>, moe::ternary_panels<moe::whole_rows>
 #else
 #define FORMATS                                                                                                       \
-    moe::int8_panels<moe::whole_rows>, moe::int8_panels<128>, moe::int4_panels<32>, moe::int4_zero_panels<64>
+    moe::int8_panels<moe::whole_rows>, moe::int8_panels<128>, moe::int4_panels<32>, moe::int4_zero_panels<64>,       \
+        moe::ternary_panels<32>
 #endif
 
 TEMPLATE_TEST_CASE("quantised weights: what multiplies codes has the bits of the plain loops, at every remainder "

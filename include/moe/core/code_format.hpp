@@ -13,21 +13,55 @@ MOE_BEGIN
 
 inline constexpr index_t whole_rows = 0;
 
-// bits: 8 or 4. group: inputs that share a scale, or whole_rows.
-template <int bits_, index_t group_, bool zero_points_ = false>
-struct code_format {
-    static_assert(bits_ == 8 || bits_ == 4, "moe: codes have 8 or 4 bits");
+namespace detail {
+
+template <index_t group_>
+struct scale_format {
     static_assert(group_ == 32 || group_ == 64 || group_ == 128 || group_ == whole_rows,
                   "moe: a scale holds for 32, 64 or 128 inputs or for whole_rows");
-    static constexpr int bits = bits_;
     static constexpr index_t group = group_;
-    static constexpr bool zero_points = zero_points_;
     using scale = std::conditional_t<group == whole_rows, float, float16>;
+};
 
-    static constexpr int codes = 1 << bits;
+// A byte as fields of bits, field 0 lowest.
+template <int bits_>
+struct bit_fields {
+    static constexpr int bits = bits_;
+    static constexpr int in_byte = 8 / bits;
+    static constexpr unsigned mask = (1u << bits) - 1;
+
+    static constexpr int get(unsigned char byte, int i) {
+        return static_cast<int>((unsigned{byte} >> (i * bits)) & mask);
+    }
+    static constexpr unsigned char set(unsigned char byte, int i, int code) {
+        const unsigned others = unsigned{byte} & ~(mask << (i * bits));
+        return static_cast<unsigned char>(others | static_cast<unsigned>(code) << (i * bits));
+    }
+};
+
+}  // namespace detail
+
+// bits: 8 or 4. group: inputs that share a scale, or whole_rows.
+template <int bits_, index_t group_, bool zero_points_ = false>
+struct code_format : detail::scale_format<group_>, detail::bit_fields<bits_> {
+    static_assert(bits_ == 8 || bits_ == 4, "moe: codes have 8 or 4 bits");
+    static constexpr bool zero_points = zero_points_;
+    static constexpr bool ternary = false;
+    static constexpr int codes = 1 << bits_;
     static constexpr int zero = codes / 2;    // of a format without zero points
     static constexpr int largest = zero - 1;  // |code - zero| where weights are rounded: as far up as down
-    static constexpr index_t together = 4 * (8 / bits);
+    static constexpr index_t together = 4 * (8 / bits_);
+};
+
+// Codes 0, 1 and 2 for weights of -1, 0 and 1, four in a byte.
+template <index_t group_>
+struct ternary_format : detail::scale_format<group_>, detail::bit_fields<2> {
+    static constexpr bool zero_points = false;
+    static constexpr bool ternary = true;
+    static constexpr int codes = 3;
+    static constexpr int zero = 1;
+    static constexpr int largest = 1;
+    static constexpr index_t together = 16;
 };
 
 // A byte of weights in a format, for what moves and saves them.
@@ -50,5 +84,7 @@ template <index_t group>
 using int4_panels = quantized_panels<code_format<4, group>>;
 template <index_t group>
 using int4_zero_panels = quantized_panels<code_format<4, group, true>>;
+template <index_t group>
+using ternary_panels = quantized_panels<ternary_format<group>>;
 
 MOE_END

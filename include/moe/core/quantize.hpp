@@ -57,7 +57,9 @@ struct code_scale {
 template <class Format>
 int nearest_code(float weight, const code_scale& s) {
     if (!(s.scale > 0) || !(s.scale <= std::numeric_limits<float>::max())) return Format::zero;
-    const float code = std::nearbyint(weight / s.scale + s.zero);
+    // A zero that is a constant is added after rounding: 1 is odd, and would turn ties the other way.
+    const float steps = weight / s.scale;
+    const float code = Format::zero_points ? std::nearbyint(steps + s.zero) : std::nearbyint(steps) + s.zero;
     return static_cast<int>(std::clamp(code, 0.0f, float(Format::codes - 1)));
 }
 
@@ -88,6 +90,23 @@ code_scale covering_scale(std::span<const float> weights) {
         const float zero = scale > 0 ? std::clamp(std::nearbyint(-low / scale), 0.0f, steps) : float(Format::zero);
         return stored_scale<Format>({scale, zero});
     }
+}
+
+// The mean magnitude of a group, under which ternary weights are rounded; NaN where a weight is not finite. Source:
+// BitNet b1.58 (Ma et al. 2024), whose guard of the division is not needed: a group of zeros has the code of 0.
+template <class Format>
+code_scale absmean_scale(std::span<const float> weights) {
+    double sum = 0;
+    for (const float w : weights) sum += std::abs(double{w});
+    const float mean = weights.empty() ? 0.0f : static_cast<float>(sum / double(weights.size()));
+    const bool finite = mean <= std::numeric_limits<float>::max();
+    return stored_scale<Format>({finite ? mean : std::numeric_limits<float>::quiet_NaN(), float(Format::zero)});
+}
+
+template <class Format>
+code_scale default_scale(std::span<const float> weights) {
+    if constexpr (Format::ternary) return absmean_scale<Format>(weights);
+    else return covering_scale<Format>(weights);
 }
 
 MOE_END

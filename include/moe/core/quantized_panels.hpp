@@ -9,9 +9,9 @@
 //     block     codes [lines][64][4 bytes], scales [64], zero points [64] where the format has them
 //     byte j of a line and output holds, in its bits from i * bits on, the code of input 4 i + j of the line
 //
-// So a line is 4 inputs of int8 or 8 of int4. Codes have no sign: `zero` is 128 or 8, or a number of each group. Scales
-// are float16, which takes half a bit a weight with groups of 32, or float for whole rows. Codes of inputs and outputs
-// that do not exist count for nothing. The layout is the same on every instruction set.
+// So a line is 4 inputs of int8, 8 of int4 or 16 of ternary weights. Codes have no sign: `zero` is 128, 8 or 1, or a
+// number of each group. Scales are float16, which takes half a bit a weight with groups of 32, or float for whole rows.
+// Codes of inputs and outputs that do not exist count for nothing. The layout is the same on every instruction set.
 //
 // What a product does with them (the rule of every backend): a row x is rounded to 8 bits with one scale of its own,
 //
@@ -91,7 +91,7 @@ public:
 
     int code(index_t g, index_t n, index_t k) const {
         const place at = place_of(n, k);
-        return (panel(g, n / width)[at.byte] >> at.shift) % Format::codes;
+        return Format::get(panel(g, n / width)[at.byte], at.field);
     }
     // Of inputs [block * block_inputs(), ...) of output n.
     code_scale scale(index_t g, index_t n, index_t block) const {
@@ -114,17 +114,17 @@ public:
         if constexpr (Format::zero_points) store(at + std::size_t{width} * sizeof(scale_type), s.zero);
         for (std::size_t i = 0; i < codes.size(); ++i) {
             const place p = place_of(n, block * block_inputs() + static_cast<index_t>(i));
-            const unsigned mask = unsigned(Format::codes - 1) << p.shift;
-            to[p.byte] = static_cast<unsigned char>((to[p.byte] & ~mask) | (unsigned(codes[i]) << p.shift));
+            to[p.byte] = Format::set(to[p.byte], p.field, codes[i]);
         }
     }
 
     // Rounds one expert, a row-major [N,K] matrix, to the nearest codes under the smallest scales that hold the largest
-    // weight of a group (core/quantize.hpp). A group with a NaN or an infinity, or too large for its scale, is NaN.
+    // weight of a group, ternary weights under the mean magnitude of a group (core/quantize.hpp). A group with a NaN or
+    // an infinity, or too large for its scale, is NaN.
     template <class U>
     void assign(index_t g, matrix_view<U> w) {
         assign(g, w, [](std::span<const float> weights, index_t, index_t) {
-            return covering_scale<Format>(weights);
+            return default_scale<Format>(weights);
         });
     }
     // The same under scales that choose(weights, n, block) returns.
@@ -179,7 +179,7 @@ public:
 private:
     struct place {
         std::size_t byte;
-        int shift;
+        int field;
     };
 
     place place_of(index_t n, index_t k) const {
@@ -187,7 +187,7 @@ private:
         const index_t in_line = k % together;
         const std::size_t scales = std::size_t(k / block_inputs()) * scale_bytes;
         return {line * line_bytes + scales + 4 * std::size_t(n % width) + std::size_t(in_line % 4),
-                static_cast<int>(in_line / 4) * Format::bits};
+                static_cast<int>(in_line / 4)};
     }
     // Where the scales of a block start in a panel.
     std::size_t scales_of(index_t block) const {

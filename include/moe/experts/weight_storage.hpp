@@ -9,6 +9,7 @@
 //     ffn_bank<float, gated<silu>, int8_weights<32>>     codes of 8 bits, a scale for 32 inputs (64, 128, whole_rows);
 //     ffn_bank<float, gated<silu>, int4_weights<32>>     of 4 bits; not trained
 //     ffn_bank<float, gated<silu>, int4_zero_weights<32>>  with a zero point beside the scale
+//     ffn_bank<float, gated<silu>, ternary_weights<32>>  -1, 0 or 1 in 2 bits, times a scale
 //
 // A storage names the container of weights for a scalar, `template <class T> using weights`, and whether it is trained.
 // With bfloat16 every weight and every input of a product is rounded to nearest (a relative error of at most 2^-8
@@ -69,5 +70,7 @@ template <index_t group>
 struct int4_weights : short_weights<int4_panels<group>> {};
 template <index_t group>
 struct int4_zero_weights : short_weights<int4_zero_panels<group>> {};
+template <index_t group>
+struct ternary_weights : short_weights<ternary_panels<group>> {};
 
 MOE_END

@@ -56,10 +56,10 @@ struct quad_engine {
         return v;
     }
     // Codes i of the bytes of a line, as bytes.
-    template <int bits, int i>
+    template <class Format, int i>
     MOE_INLINE static uint_words narrow(uint_words line) {
-        if constexpr (bits == 8) return line;
-        else return (line >> (i * bits)) & 0x0f0f0f0fu;
+        if constexpr (Format::in_byte == 1) return line;
+        else return (line >> (i * Format::bits)) & (0x01010101u * Format::mask);
     }
     MOE_INLINE static element broadcast(const std::uint32_t* x) { return uint_words{} + *x; }
     // One quad of activations.

@@ -192,7 +192,7 @@ inline void multiply_quantized_tile(const typename P::input* const* a, const qua
                     typename E::quads w[std::size_t{vectors}];
                     unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
                         const uint_words bytes = E::load_bytes(b + j * 4 * V::size);
-                        w[j] = E::template make<F::bits>(E::template narrow<F::bits, int(q)>(bytes));
+                        w[j] = E::template make<F::bits>(E::template narrow<F, int(q)>(bytes));
                     });
                     unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
                         const typename E::element x = E::broadcast(row[i] + d * line_words + q * E::words);

@@ -119,7 +119,7 @@ private:
                 for (index_t j = 0; j < line; j += std::ptrdiff_t(register_bytes)) {
                     const uint_words v = E::load_bytes(bytes + j);
                     unroll<P::quads>([&](auto q) MOE_INLINE_LAMBDA {
-                        const uint_words narrow = E::template narrow<F::bits, int(q)>(v);
+                        const uint_words narrow = E::template narrow<F, int(q)>(v);
                         std::memcpy(to + q * line + j, &narrow, sizeof(narrow));
                     });
                 }
