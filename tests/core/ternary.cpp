@@ -17,7 +17,7 @@ W rounded(const moe::matrix<float>& m) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("ternary weights of two magnitudes a and -a, or zeros, are kept as they are", "",
-                   moe::ternary_panels<32>, moe::ternary_panels<moe::whole_rows>) {
+                   moe::ternary_panels<32>, moe::packed_ternary_panels) {
     moe::matrix<float> m(67, 150);
     for (index_t n = 0; n < 67; ++n) {
         for (index_t k = 0; k < 150; ++k) m(n, k) = n % 5 == 0 ? 0.0f : ((n + k * k) % 3 == 0 ? 0.125f : -0.125f);
@@ -29,7 +29,7 @@ TEMPLATE_TEST_CASE("ternary weights of two magnitudes a and -a, or zeros, are ke
 }
 
 TEMPLATE_TEST_CASE("ternary weights are the weights over their mean magnitude rounded to -1, 0 or 1, ties to 0", "",
-                   moe::ternary_panels<moe::whole_rows>) {
+                   moe::ternary_panels<moe::whole_rows>, moe::packed_ternary_panels) {
     // Mean magnitude 1.
     const float weights[] = {0.5f, -0.5f, 0.75f, -0.75f, 2.5f, -2.5f, 0.25f, -0.25f};
     const float wanted[] = {0, 0, 1, -1, 1, -1, 0, 0};
@@ -52,9 +52,20 @@ TEST_CASE("ternary weights: a group with a number that is not finite is NaN, gro
     CHECK(std::isnan(w(0, 1, 39)));
 }
 
-TEST_CASE("ternary weights take 2 bits and the scales") {
+TEST_CASE("packed ternary weights: every five digits make a byte that gives them back") {
+    using format = moe::packed_ternary_panels::format;
+    for (int number = 0; number < 243; ++number) {
+        unsigned char byte = 0;
+        for (int i = 0, rest = number; i < 5; ++i, rest /= 3) byte = format::set(byte, i, rest % 3);
+        for (int i = 0, rest = number; i < 5; ++i, rest /= 3) REQUIRE(format::get(byte, i) == rest % 3);
+    }
+}
+
+TEST_CASE("ternary weights take 2 bits, packed 1.6 bits, and the scales") {
     const moe::ternary_panels<32> groups(2, 128, 256);
     CHECK(groups.bits_per_weight() == 2.5);
     const moe::ternary_panels<moe::whole_rows> rows(2, 128, 1600);
     CHECK(rows.bits_per_weight() == 2.02);
+    const moe::packed_ternary_panels packed(2, 128, 1600);
+    CHECK(packed.bits_per_weight() == Approx(1.62));
 }

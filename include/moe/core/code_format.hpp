@@ -39,6 +39,22 @@ struct bit_fields {
     }
 };
 
+// A byte as five digits of base 3: the fraction 0.d0 d1 d2 d3 d4 times 256, rounded up. Times 3, its whole part is the
+// first digit and what is left is the fraction of the others, so a digit takes multiplications and no division.
+struct ternary_digits {
+    static constexpr int in_byte = 5;
+    static constexpr unsigned power[5] = {1, 3, 9, 27, 81};
+
+    static constexpr int get(unsigned char byte, int i) {
+        return static_cast<int>((unsigned{byte} * power[i] & 0xffu) * 3 >> 8);
+    }
+    static constexpr unsigned char set(unsigned char byte, int i, int code) {
+        unsigned digits = 0;
+        for (int k = 0; k < 5; ++k) digits = 3 * digits + static_cast<unsigned>(k == i ? code : get(byte, k));
+        return static_cast<unsigned char>((256 * digits + 242) / 243);
+    }
+};
+
 }  // namespace detail
 
 // bits: 8 or 4. group: inputs that share a scale, or whole_rows.
@@ -53,15 +69,19 @@ struct code_format : detail::scale_format<group_>, detail::bit_fields<bits_> {
     static constexpr index_t together = 4 * (8 / bits_);
 };
 
-// Codes 0, 1 and 2 for weights of -1, 0 and 1, four in a byte.
-template <index_t group_>
-struct ternary_format : detail::scale_format<group_>, detail::bit_fields<2> {
+// Codes 0, 1 and 2 for weights of -1, 0 and 1: four in a byte, or packed, five in a byte, where a scale holds for whole
+// rows (groups of a power of two inputs are no whole number of lines).
+template <index_t group_, bool packed = false>
+struct ternary_format : detail::scale_format<group_>,
+                        std::conditional_t<packed, detail::ternary_digits, detail::bit_fields<2>> {
+    static_assert(!packed || group_ == whole_rows, "moe: five ternary weights in a byte have a scale for whole_rows");
+    static constexpr int bits = 2;  // of a code once it stands alone
     static constexpr bool zero_points = false;
     static constexpr bool ternary = true;
     static constexpr int codes = 3;
     static constexpr int zero = 1;
     static constexpr int largest = 1;
-    static constexpr index_t together = 16;
+    static constexpr index_t together = packed ? 20 : 16;
 };
 
 // A byte of weights in a format, for what moves and saves them.
@@ -86,5 +106,6 @@ template <index_t group>
 using int4_zero_panels = quantized_panels<code_format<4, group, true>>;
 template <index_t group>
 using ternary_panels = quantized_panels<ternary_format<group>>;
+using packed_ternary_panels = quantized_panels<ternary_format<whole_rows, true>>;
 
 MOE_END

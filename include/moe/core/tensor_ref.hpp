@@ -19,7 +19,8 @@ template <class T>
 inline constexpr int codes_type = 0;
 template <class Format>
 inline constexpr int codes_type<code_byte<Format>> =
-    128 + Format::group / 32 + 8 * (Format::ternary ? 0 : Format::bits / 4) + (Format::zero_points ? 64 : 0);
+    128 + Format::group / 32 + 8 * (Format::ternary ? (Format::in_byte == 5 ? 3 : 0) : Format::bits / 4) +
+    (Format::zero_points ? 64 : 0);
 
 template <class T>
 constexpr scalar_type scalar_type_of() {
@@ -43,8 +44,9 @@ inline std::string name_of(scalar_type type) {
     if (code < 0) return std::string("type ") + std::to_string(number);
     const int group = 32 * (code % 8);
     const int width = code / 8 % 8;
-    const std::string codes = width == 0 ? std::string("ternary codes of 2")
-                                         : std::string("codes of ") + std::to_string(4 * width);
+    const std::string codes = width == 0   ? std::string("ternary codes of 2")
+                              : width == 3 ? std::string("ternary codes of 1.6")
+                                           : std::string("codes of ") + std::to_string(4 * width);
     return codes + " bits, a scale for " +
            (group == 0 ? std::string("whole rows") : std::to_string(group) + " inputs") +
            (code >= 64 ? ", zero points" : "");

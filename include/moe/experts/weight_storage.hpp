@@ -10,6 +10,7 @@
 //     ffn_bank<float, gated<silu>, int4_weights<32>>     of 4 bits; not trained
 //     ffn_bank<float, gated<silu>, int4_zero_weights<32>>  with a zero point beside the scale
 //     ffn_bank<float, gated<silu>, ternary_weights<32>>  -1, 0 or 1 in 2 bits, times a scale
+//     ffn_bank<float, gated<silu>, packed_ternary_weights>  in 1.6 bits, five in a byte, times the scale of a row
 //
 // A storage names the container of weights for a scalar, `template <class T> using weights`, and whether it is trained.
 // With bfloat16 every weight and every input of a product is rounded to nearest (a relative error of at most 2^-8
@@ -72,5 +73,6 @@ template <index_t group>
 struct int4_zero_weights : short_weights<int4_zero_panels<group>> {};
 template <index_t group>
 struct ternary_weights : short_weights<ternary_panels<group>> {};
+struct packed_ternary_weights : short_weights<packed_ternary_panels> {};
 
 MOE_END

@@ -134,7 +134,7 @@ void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const
                     bool accumulate) {
     using P = plain_product<T>;
     constexpr index_t width = W::width;
-    static_assert(width == P::width && width % W::together == 0);
+    static_assert(width == P::width && (is_quantized<W> || width % W::together == 0));
     constexpr std::size_t packed_size = std::size_t(fold) * width;
     constexpr std::size_t scratch_size = packed_size + std::size_t(strip_limit) * width;
     const index_t blocks = ceil_divide(w.inputs(), width);

@@ -29,6 +29,17 @@ using int_words = std::int32_t __attribute__((vector_size(register_bytes)));
 using uint_words = std::uint32_t __attribute__((vector_size(register_bytes)));
 using float_lanes = float __attribute__((vector_size(register_bytes)));
 
+// Digits i of bytes of base 3, as ternary_digits has them: bytes at even places in the low half of 16 bits, those at
+// odd places likewise and put back.
+template <class Format, int i>
+MOE_INLINE uint_words ternary_digit(uint_words bytes) {
+    using halves = std::uint16_t __attribute__((vector_size(register_bytes)));
+    constexpr std::uint16_t power = Format::power[i];
+    const halves even = (((halves)bytes & 0xff) * power & 0xff) * 3 >> 8;
+    const halves odd = (((halves)bytes >> 8) * power & 0xff) * 3 & 0x300;
+    return (uint_words)(even | odd);
+}
+
 // What engines have in common: a register of quads, one word of activations for a quad.
 struct quad_engine {
     using ints = uint_words;
@@ -59,6 +70,7 @@ struct quad_engine {
     template <class Format, int i>
     MOE_INLINE static uint_words narrow(uint_words line) {
         if constexpr (Format::in_byte == 1) return line;
+        else if constexpr (Format::in_byte == 5) return ternary_digit<Format, i>(line);
         else return (line >> (i * Format::bits)) & (0x01010101u * Format::mask);
     }
     MOE_INLINE static element broadcast(const std::uint32_t* x) { return uint_words{} + *x; }

@@ -94,7 +94,7 @@ MOE_INLINE void activation_codes(simd_vector<float> x, float scale, std::int8_t*
 
 template <class Format, class Engine>
 void quantized_product<Format, Engine>::pack(const float* from, index_t count, input* to) {
-    constexpr index_t piece = 64;
+    constexpr index_t most = 64, piece = most / together * together;
     const index_t lines = ceil_divide(count, together);
     const index_t number = blocks(lines);
     const index_t in_block = block_lines(lines) * together;
@@ -104,14 +104,14 @@ void quantized_product<Format, Engine>::pack(const float* from, index_t count, i
         std::int32_t sum = 0;
         const index_t end = std::min((b + 1) * in_block, count);
         for (index_t k = b * in_block; k < end; k += piece) {
-            alignas(64) std::int8_t code[piece] = {};
+            alignas(64) std::int8_t code[most] = {};
             const index_t here = std::min(piece, end - k);
             for (index_t i = 0; i < here && scale > 0; i += vector::size) {
                 const index_t left = here - i;
                 const float* x = from + k + i;
                 activation_codes(left >= vector::size ? vector::load(x) : vector::load_partial(x, left), scale, code + i);
             }
-            for (index_t i = 0; i < piece; ++i) sum += code[i];
+            for (index_t i = 0; i < most; ++i) sum += code[i];
             for (index_t i = 0; i < ceil_divide(here, together) * quads; ++i) {
                 Engine::pack(code + 4 * i, to + ((k / 4) + i) * Engine::words);
             }
