@@ -1,13 +1,13 @@
 // core/scale_search: the scale of a group of weights under which weighted squared errors are least
 // SPDX-License-Identifier: Apache-2.0
 //
-//     error(s) = sum over k of m_k (w_k - s (q_k - z))^2         q_k: nearest code of w_k under s; m_k >= 0, mean of x_k^2
+//     error(s) = sum over k of m_k (w_k - s (q_k - z))^2     q_k: nearest code of w_k under s, m_k = mean x_k^2
 //     refit      s' = sum of m_k w_k (q_k - z) / sum of m_k (q_k - z)^2           least squares for given codes
 //
-// With m the second moments of the inputs, error is what the group adds to the expected squared error of an output where
-// inputs do not correlate. Candidates are the covering scale times 0.5, 0.525 .. 1.1, each as it is and once refitted;
-// the zero point stays. The covering scale itself is the first candidate and stays on ties, so the result has at most its
-// error. Source: importance-weighted rounding of llama.cpp's imatrix; AWQ 2023 (input magnitudes as weights).
+// With m the second moments of the inputs, error is what a group adds to the expected squared error of an output
+// where inputs do not correlate. Candidates are the covering scale times 0.5, 0.525 .. 1.1, each as it is and once refitted;
+// the zero point stays. The covering scale itself is the first candidate and stays on ties, so the result has at most
+// its error. Source: importance-weighted rounding of llama.cpp's imatrix; AWQ 2023 (input magnitudes as weights).
 #pragma once
 
 #include "moe/core/quantize.hpp"

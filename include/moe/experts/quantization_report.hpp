@@ -1,7 +1,7 @@
 // experts/quantization_report: what fewer bits cost every expert of a bank
 // SPDX-License-Identifier: Apache-2.0
 //
-// Errors are those of the weights: both banks multiply in float, so the rounding of activations (core/quantized_panels.hpp)
+// Errors are those of the weights: both banks multiply in float, so the rounding of activations
 // is not in them. NaN where there is nothing to compare with: no rows, or outputs or weights that are all 0.
 #pragma once
 

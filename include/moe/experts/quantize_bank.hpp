@@ -50,7 +50,8 @@ matrix<float> decoded_matrix(const W& w, index_t expert) {
 
 template <class From, class To>
 void copy_expert(const From& from, To& to, index_t expert) {
-    for_each_product([&](const auto& w, auto& copy) { copy.assign(expert, decoded_matrix(w, expert).view()); }, from, to);
+    const auto one = [&](const auto& w, auto& copy) { copy.assign(expert, decoded_matrix(w, expert).view()); };
+    for_each_product(one, from, to);
 }
 
 inline void check_calibration(index_t features, index_t experts, matrix_view<const float> x, const plan_view& plan) {
