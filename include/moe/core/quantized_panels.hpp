@@ -108,6 +108,26 @@ public:
         return s.scale * (float(code(g, n, k)) - s.zero);
     }
 
+    // to [count][width] = the decoded weights of inputs [first, first + count) for the outputs of panel p.
+    void read_inputs(index_t g, index_t p, index_t first, index_t count, float* to) const {
+        float scales[std::size_t{width}], zeros[std::size_t{width}];
+        index_t known = -1;
+        for (index_t i = 0; i < count; ++i, to += width) {
+            const index_t block = (first + i) / block_inputs();
+            for (index_t j = 0; j < width && block != known; ++j) {
+                const code_scale s = scale(g, p * width + j, block);
+                scales[j] = s.scale;
+                zeros[j] = s.zero;
+            }
+            known = block;
+            const place at = place_of(0, first + i);
+            const unsigned char* bytes = panel(g, p) + at.byte;
+            for (index_t j = 0; j < width; ++j) {
+                to[j] = scales[j] * (float(Format::get(bytes[4 * j], at.field)) - zeros[j]);
+            }
+        }
+    }
+
     // Sets a block of an output: codes of its inputs (in [0, Format::codes)) and their scale, which is rounded.
     void set_block(index_t g, index_t n, index_t block, const code_scale& s, std::span<const int> codes) {
         unsigned char* to = writable_panel(g, n / width);

@@ -111,10 +111,15 @@ template <class Format>
 void transpose_weights(const quantized_panels<Format>& w, index_t group, index_t first_output, index_t outputs,
                        index_t first_input, index_t inputs, float* packed) {
     constexpr index_t width = quantized_panels<Format>::width;
-    for (index_t j = 0; j < outputs; ++j) {
-        float* to = packed + std::ptrdiff_t(j) * width;
-        for (index_t k = 0; k < inputs; ++k) to[k] = w(group, first_output + j, first_input + k);
-        std::fill(to + inputs, to + width, 0.0f);
+    constexpr index_t square = simd_vector<float>::size;
+    alignas(64) float decoded[std::size_t{width * width}] = {};
+    for (index_t n = 0; n < outputs; n += width) {
+        w.read_inputs(group, (first_output + n) / width, first_input, inputs, decoded);
+        for (index_t k = 0; k < width; k += square) {
+            for (index_t j = 0; j < std::min(width, outputs - n); j += square) {
+                transpose_square(decoded + k * width + j, width, packed + (n + j) * width + k, width);
+            }
+        }
     }
 }
 
