@@ -155,7 +155,7 @@ inline void multiply_tiles_1x4(const tile_rows_of_inputs& a, const char* b, inde
     _tile_stored(3, c + 48, stride);
 }
 
-// acc [rows, rounded up to whole tiles][width] = or += `steps` times 32 inputs, from input `first` on, times the lines at b.
+// acc [rows, rounded up to whole tiles][width] = or += `steps` times 32 inputs of a times the lines at b.
 inline void multiply_tile_slice(const tile_rows_of_inputs& a, index_t rows, const char* b, index_t steps, float* acc,
                                 bool add, const upcoming& next) {
     const index_t tiles = ceil_divide(rows, tile_registers::rows);

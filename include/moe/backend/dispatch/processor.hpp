@@ -3,7 +3,8 @@
 //
 // Levels are named as compilers do: x86-64, x86-64-v2, x86-64-v3, x86-64-v4 (x86-64 psABI), armv8-a; and -vnni behind v3
 // (with AVX-VNNI) and v4 (with AVX512_VNNI), -bf16 behind v4 (with AVX512_VNNI and AVX512_BF16), -amx behind v4 (with
-// AVX512_FP16, AMX_TILE, AMX_BF16 and AMX_INT8 besides). A level also needs the operating system to save its registers (XCR0).
+// AVX512_FP16, AMX_TILE, AMX_BF16 and AMX_INT8 besides). A level also needs the operating system to save its registers
+// (XCR0).
 #pragma once
 
 #include <initializer_list>

@@ -6,8 +6,8 @@
 // defines one symbol, a `table`; cmake/dispatch.cmake makes the others local to it.
 //
 // A verb takes what `open` gave, which one thread uses at a time, and pointers to its arguments; those that may be
-// missing have null data. Weights lie as in core/panels.hpp and core/quantized_panels.hpp. A verb throws std::bad_alloc where scratch cannot grow, and
-// nothing else.
+// missing have null data. Weights lie as in core/panels.hpp and core/quantized_panels.hpp. A verb throws std::bad_alloc
+// where scratch cannot grow, and nothing else.
 #pragma once
 
 #include <cstddef>
