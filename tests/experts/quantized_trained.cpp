@@ -61,7 +61,8 @@ TEMPLATE_TEST_CASE("quantised weights: rounding counts as identity, so adapters 
     decode_into(base, decoded);
     const auto x = unrounded(33, 21);
     moe::cpu cpu{{.threads = 2}};
-    const auto layer = with_constant_weights(adapted(base)), plain = with_constant_weights(adapted(decoded));
+    const auto layer = with_constant_weights(adapted(base));
+    const auto plain = with_constant_weights(adapted(decoded));
     auto got = moe::testing::train_once(cpu, layer, of(x));
     auto wanted = moe::testing::train_once(cpu, plain, of(x));
     CHECK(relative_error(got.dx.view(), wanted.dx.view()) <= tolerance<float>::gradient);

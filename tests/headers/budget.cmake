@@ -23,8 +23,8 @@ set(lines_of_metrics 45500)
 set(lines_of_io 109500)  # the JSON parser: 40000
 set(lines_of_load 116000)  # the JSON parser, layers and presets
 set(lines_of_testing 73500)
-set(instantiated_classes 10500)
-set(instantiated_functions 4900)
+set(instantiated_classes 11800)
+set(instantiated_functions 5500)
 
 string(REPLACE ":" ";" places "${INCLUDES}")
 set(flags -std=c++20 "-I${ROOT}/include")

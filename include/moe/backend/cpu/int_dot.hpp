@@ -134,7 +134,7 @@ struct pair_dot : quad_engine {
         return sum + multiply_pairs(x.odd, w.odd);
     }
     static void pack(const std::int8_t* from, std::uint32_t* to) {
-        const auto half = [&](int i) { return std::uint32_t{static_cast<std::uint16_t>(std::int16_t{from[i]})}; };
+        const auto half = [&](int i) { return static_cast<std::uint32_t>(from[i]) & 0xffffu; };
         to[0] = half(0) | half(2) << 16;
         to[1] = half(1) | half(3) << 16;
     }

@@ -19,6 +19,7 @@
 #include "moe/backend/cuda/plan.hpp"
 #include "moe/backend/cuda/products.hpp"
 #include "moe/backend/cuda/sums.hpp"
+#include "moe/core/code_format.hpp"
 
 MOE_BEGIN
 
