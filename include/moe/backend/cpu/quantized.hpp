@@ -145,7 +145,7 @@ MOE_INLINE simd_vector<float> load_scales(const unsigned char* p) {
 
 // c += the slice's part of the product, in floats; or where whole rows share a scale, in integers until the last slice.
 template <class P, index_t rows>
-inline void multiply_quantized_tile(const typename P::input* const* a, const quantized_slice& s, float* c,
+MOE_INLINE void multiply_quantized_tile(const typename P::input* const* a, const quantized_slice& s, float* c,
                                     read_ahead ahead) {
     using V = typename P::vector;
     using E = typename P::engine;
