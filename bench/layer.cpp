@@ -39,9 +39,10 @@ void forward(benchmark::State& state, const std::string& name, const bench::laye
 }
 
 // What the layer does, stage by stage; counters are medians in microseconds.
+template <class Format>
 void stages(benchmark::State& state, const bench::layer_shape& shape, index_t tokens, index_t threads) {
     using K = moe::kernels_of<moe::cpu>;
-    auto& layers = bench::layer_copies<bench::f32>::get(shape, false);
+    auto& layers = bench::layer_copies<Format>::get(shape, false);
     const auto inputs = bench::inputs_of<float>(shape, bench::load::uniform, tokens);
     moe::cpu cpu{{.threads = threads}};
     moe::arena memory;
@@ -93,6 +94,18 @@ void add_forward(const bench::layer_shape& shape, index_t tokens, bench::load ki
 }
 
 template <class Format>
+void add_stages() {
+    for (const bench::layer_shape& shape : bench::shapes()) {
+        for (const index_t tokens : {1, 512}) {
+            for (const index_t threads : bench::options().threads) {
+                bench::add(bench::run_name("layer/stages", Format::name, shape, tokens, threads, "uniform"),
+                           [=](benchmark::State& state) { stages<Format>(state, shape, tokens, threads); });
+            }
+        }
+    }
+}
+
+template <class Format>
 void add_all() {
     for (const bench::layer_shape& shape : bench::shapes()) {
         for (const index_t tokens : bench::token_counts()) {
@@ -115,12 +128,7 @@ void bench::register_benchmarks() {
     add_all<int8_rows>();
     add_all<int4_32>();
     add_all<int4_zero_32>();
-    for (const layer_shape& shape : shapes()) {
-        for (const index_t tokens : {1, 512}) {
-            for (const index_t threads : options().threads) {
-                add(run_name("layer/stages", f32::name, shape, tokens, threads, "uniform"),
-                    [=](benchmark::State& state) { stages(state, shape, tokens, threads); });
-            }
-        }
-    }
+    add_stages<f32>();
+    add_stages<bf16>();
+    add_stages<int8_32>();
 }

@@ -6,8 +6,11 @@
 //   expert_choice   linear gate, softmax, expert_choice: experts choose tokens
 //   near_best       a selector written outside the library: examples/custom_router
 //
-// Features and gate weights are random, so routes are near to uniform. The gate's product counts as operations; its
-// weights stay in caches and count for nothing. Routes and weights are checked against the reference backend in double.
+// Features and gate weights are random, so routes are near to uniform. The gate's product counts as operations, and its
+// weights as bytes: they are cold, as in a model whose layers' gates take turns. Routes and weights are checked against
+// the reference backend in double.
+#include <cmath>
+
 #include "examples/custom_router/near_best.hpp"
 #include "moe/key/group_limit.hpp"
 #include "moe/key/selection_bias.hpp"
@@ -43,6 +46,9 @@ template <class Make>
 void route(benchmark::State& state, const std::string& name, const bench::layer_shape& shape, index_t tokens,
            index_t threads, const Make& make) {
     const auto router = make.template operator()<float>();
+    using Router = std::remove_const_t<decltype(router)>;
+    const double bytes = sizeof(float) * static_cast<double>(shape.features) * shape.experts;
+    const std::vector<Router> copies(std::size_t(std::max(1.0, std::ceil(bench::cold_bytes() / bytes))), router);
     const auto x = moe::testing::random_matrix<float>(tokens, shape.features, 1);
     moe::matrix<double> wide(tokens, shape.features);
     std::copy(x.span().begin(), x.span().end(), wide.span().begin());
@@ -58,10 +64,11 @@ void route(benchmark::State& state, const std::string& name, const bench::layer_
     moe::batch<float> in;
     in.x = in.features = x.view();
     const double operations = 2.0 * tokens * shape.features * shape.experts;
-    bench::measure<bench::f32>(state, name, {threads, tokens, operations}, [&](index_t) {
+    bench::measure<bench::f32>(state, name, {threads, tokens, operations}, [&](index_t run) {
         memory.reset();
-        benchmark::DoNotOptimize(router.route(cpu, in, memory).routes.weight.data());
-        return 0.0;
+        const Router& cold = copies[std::size_t(run) % copies.size()];
+        benchmark::DoNotOptimize(cold.route(cpu, in, memory).routes.weight.data());
+        return bytes;
     }, [&](auto& counters) {
         counters["scratch_bytes"] = static_cast<double>(cpu.scratch().peak() + memory.peak());
     });
@@ -69,7 +76,7 @@ void route(benchmark::State& state, const std::string& name, const bench::layer_
 
 template <class Make>
 void add_router(const std::string& kind, const Make& make_for) {
-    for (const bench::layer_shape& shape : bench::shapes()) {
+    for (const bench::layer_shape& shape : bench::router_shapes()) {
         for (const index_t tokens : bench::token_counts()) {
             for (const index_t threads : bench::options().threads) {
                 const std::string name = bench::run_name("router/" + kind, "f32", shape, tokens, threads, "normal");

@@ -95,6 +95,12 @@ struct int4_zero_32 : coded<moe::int4_zero_weights<32>> {
     static constexpr const char* name = "int4_zero_32";
 };
 
+// Bytes of weights that lie between two uses of the same ones: 512 MiB, and twice the last cache.
+inline double cold_bytes() {
+    const double caches = 2.0 * static_cast<double>(cache_bytes(3));
+    return options().tiny ? 0.0 : std::max(512.0 * 1024 * 1024, caches);
+}
+
 // Of a gated expert of a layer, without padding.
 template <class Format>
 double expert_bytes(const layer_shape& s) {

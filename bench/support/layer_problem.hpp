@@ -76,12 +76,6 @@ struct layer_input {
     moe::batch<T> batch() const { return batch(x.rows()); }
 };
 
-// Bytes of weights that lie between two uses of the same ones: 512 MiB, and twice the last cache.
-inline double cold_bytes() {
-    const double caches = 2.0 * static_cast<double>(cache_bytes(3));
-    return options().tiny ? 0.0 : std::max(512.0 * 1024 * 1024, caches);
-}
-
 struct any_layer_copies {
     virtual ~any_layer_copies() = default;
 };

@@ -34,6 +34,16 @@ inline const std::vector<layer_shape>& shapes() {
     return options().tiny ? tiny : real;
 }
 
+// Also a router with many experts.
+inline const std::vector<layer_shape>& router_shapes() {
+    static const std::vector<layer_shape> all = [] {
+        std::vector<layer_shape> of = shapes();
+        if (!options().tiny) of.push_back({"G", 2048, 512, 512, 10});  // Qwen3-Next
+        return of;
+    }();
+    return all;
+}
+
 inline const std::vector<index_t>& token_counts() {
     static const std::vector<index_t> real{1, 2, 4, 8, 16, 32, 64, 128, 512, 2048}, tiny{1, 7};
     return options().tiny ? tiny : real;
