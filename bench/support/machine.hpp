@@ -218,20 +218,25 @@ double arithmetic_rate(index_t threads, long rounds) {
     return rate_of_chains<T>(threads, [](long n, T& result) { return fma_chains<T>(n, result); }, rounds);
 }
 
-// The sum of `size` elements, a multiple of eight registers, as one forward stream.
+// The sum of `size` elements, a multiple of eight lines of the cache, as eight forward streams: one stream alone does not
+// get all that memory gives.
 inline float stream(const float* p, std::size_t size) {
     using V = moe::simd_vector<float>;
+    constexpr index_t line = index_t(moe::storage_alignment / sizeof(float));
+    const std::size_t share = size / 8;
     V sum[8] = {V(0), V(0), V(0), V(0), V(0), V(0), V(0), V(0)};
-    for (const float* end = p + size; p < end; p += 8 * V::size) {
-        moe::detail::unroll<8>(
-            [&](auto v) MOE_INLINE_LAMBDA { sum[v] = sum[v] + V::load_aligned(p + v * V::size); });
+    for (const float* end = p + share; p < end; p += line) {
+        moe::detail::unroll<8>([&](auto v) MOE_INLINE_LAMBDA {
+            const float* at = p + std::size_t(v) * share;
+            for (index_t j = 0; j < line; j += V::size) sum[v] = sum[v] + V::load_aligned(at + j);
+        });
     }
     float total = 0;
     for (const V& s : sum) total += reduce_add(s);
     return total;
 }
 
-// Bytes a second that `threads` threads read, a forward stream each, `times` over their shares of `memory`.
+// Bytes a second that `threads` threads read, each its share of `memory`, `times` over.
 inline double read_rate(std::span<const float> memory, index_t threads, int times = 1) {
     const std::size_t share = memory.size() / static_cast<std::size_t>(threads) / 1024 * 1024;
     std::vector<float> result(static_cast<std::size_t>(threads) * 64);

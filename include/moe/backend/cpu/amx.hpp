@@ -80,11 +80,14 @@ struct tile_rows_of_inputs {
 };
 
 inline constexpr std::ptrdiff_t panel_line_bytes = 256;
+// A step of tiles is long and asks for many lines: not for each from a place of its own.
+inline constexpr index_t asks_of_a_step = 4;
 
 // c [32][64] = or += inputs of two tiles of rows times half a panel at b, `steps` times 32 inputs.
 inline void multiply_tiles_2x2(const tile_rows_of_inputs& a, const char* b, index_t steps, float* c, bool add,
-                               read_ahead ahead) {
+                               const read_ahead& share) {
     constexpr std::ptrdiff_t stride = panel_line_bytes;
+    paced_read_ahead<> ahead(share, steps * asks_of_a_step);
     float* const below = c + 16 * panels<float>::width;
     if (add) {
         _tile_loadd(0, c, stride);
@@ -105,7 +108,7 @@ inline void multiply_tiles_2x2(const tile_rows_of_inputs& a, const char* b, inde
         _tile_loadd(6, b, stride);
         _tile_loadd(5, x + offset, a.stride);
         _tile_loadd(7, b + 64, stride);
-        ahead.advance();
+        for (index_t i = 0; i < asks_of_a_step; ++i) ahead.advance();
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(1, 4, 7);
@@ -121,8 +124,9 @@ inline void multiply_tiles_2x2(const tile_rows_of_inputs& a, const char* b, inde
 
 // c [16][64] = or += inputs of a tile of rows times a panel at b.
 inline void multiply_tiles_1x4(const tile_rows_of_inputs& a, const char* b, index_t steps, float* c, bool add,
-                               read_ahead ahead) {
+                               const read_ahead& share) {
     constexpr std::ptrdiff_t stride = panel_line_bytes;
+    paced_read_ahead<> ahead(share, steps * asks_of_a_step);
     if (add) {
         _tile_loadd(0, c, stride);
         _tile_loadd(1, c + 16, stride);
@@ -140,7 +144,7 @@ inline void multiply_tiles_1x4(const tile_rows_of_inputs& a, const char* b, inde
         _tile_loadd(5, b, stride);
         _tile_loadd(6, b + 64, stride);
         _tile_loadd(7, b + 128, stride);
-        ahead.advance();
+        for (index_t i = 0; i < asks_of_a_step; ++i) ahead.advance();
         _tile_dpbf16ps(0, 4, 5);
         _tile_loadd(5, b + 192, stride);
         _tile_dpbf16ps(1, 4, 6);
@@ -159,7 +163,7 @@ inline void multiply_tiles_1x4(const tile_rows_of_inputs& a, const char* b, inde
 inline void multiply_tile_slice(const tile_rows_of_inputs& a, index_t rows, const char* b, index_t steps, float* acc,
                                 bool add, const upcoming& next) {
     const index_t tiles = ceil_divide(rows, tile_registers::rows);
-    read_ahead_shares shares(next, tiles, steps);
+    read_ahead_shares shares(next, tiles);
     for (index_t t = 0; t < tiles; t += 2) {
         const tile_rows_of_inputs here{a.first + t * 16 * a.stride, a.stride};
         float* c = acc + std::ptrdiff_t(t) * 16 * panels<float>::width;
@@ -176,11 +180,11 @@ inline void multiply_tile_slice(const tile_rows_of_inputs& a, index_t rows, cons
 // row asks more of the memory than of the processor, and tiles are slower to ask.
 template <index_t rows>
 MOE_NOINLINE void multiply_steps(const tiled_bf16::input* const* a, index_t first, const bfloat16* b, index_t lines,
-                                 float* c, bool add, read_ahead ahead) {
+                                 float* c, bool add, const read_ahead& share) {
     using V = simd_vector<float>;
     constexpr index_t width = tiled_bf16::width;
     constexpr index_t vectors = rows == 1 ? 4 : 2;
-    ahead.step /= std::uintptr_t(width / (vectors * V::size));
+    paced_read_ahead<true> ahead(share, lines * (width / (vectors * V::size)));
     for (index_t column = 0; column < width; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         const auto each = [&](const auto& f) MOE_INLINE_LAMBDA {
@@ -261,7 +265,7 @@ void multiply_panel(const typename P::input* const* a, index_t rows, index_t lin
     } else if (rows < P::rows_worth_tiles) {
         const denormals_are_zeros as_tiles_do;
         for_slices<P>(lines, fold, lines, panel, next, [&](index_t k, index_t here, bool add, const upcoming& then) {
-            read_ahead_shares shares(then, ceil_divide(rows, P::rows_of_steps), here);
+            read_ahead_shares shares(then, ceil_divide(rows, P::rows_of_steps));
             for_tiles(rows, P::rows_of_steps, [&](index_t row, index_t count, index_t, index_t) {
                 multiply_steps_of(count, a + row, k, panel + k * line, here, acc + std::ptrdiff_t(row) * P::width, add,
                                   shares.next());

@@ -73,8 +73,7 @@ public:
         for (index_t k = 0; k < lines_; k += slice) {
             const index_t here = std::min(slice, lines_ - k);
             const piece p = prepare(k, here);
-            read_ahead_shares shares(ahead(k, here), ceil_divide(tiles, 2) * 2,
-                                     ceil_divide(here * P::quads, step_quads));
+            read_ahead_shares shares(ahead(k, here), ceil_divide(tiles, 2) * 2);
             for (index_t t = 0; t < tiles; t += 2) {
                 const index_t row = t * tile_registers::rows;
                 for (index_t column = 0; column < P::width; column += half) {
@@ -139,7 +138,8 @@ private:
     }
 
     template <index_t tiles>
-    void multiply_part(const piece& p, index_t row, index_t column, read_ahead ahead) {
+    void multiply_part(const piece& p, index_t row, index_t column, const read_ahead& share) {
+        paced_read_ahead<> ahead(share, ceil_divide(p.lines * P::quads, step_quads) * asks_of_a_step);
         const char* x = x_ + row * stride_ + p.first * P::together;
         float* acc = acc_ + std::ptrdiff_t(row) * P::width + column;
         const index_t rows = std::min(rows_ - row, tiles * tile_registers::rows);
@@ -170,7 +170,7 @@ private:
     // Tiles 0 to 3 += inputs x times `lines` lines of codes; only the last ones of a panel are no whole steps.
     template <index_t tiles>
     MOE_INLINE void add_group(const char* x, const unsigned char* codes, index_t column, index_t lines,
-                              read_ahead& ahead) {
+                              paced_read_ahead<>& ahead) {
         const unsigned char* b = codes + 4 * column;
         for (index_t s = lines * P::quads / step_quads; s > 0; --s) {
             add_step<tiles>(x, b, ahead);
@@ -180,12 +180,12 @@ private:
         if (lines * P::quads % step_quads > 0) add_step<tiles>(x, rest_codes_ + 4 * column, ahead);
     }
     template <index_t tiles>
-    MOE_INLINE void add_step(const char* x, const unsigned char* b, read_ahead& ahead) {
+    MOE_INLINE void add_step(const char* x, const unsigned char* b, paced_read_ahead<>& ahead) {
         _tile_loadd(6, b, line);
         _tile_loadd(4, x, stride_);
         _tile_loadd(7, b + 64, line);
         if constexpr (tiles == 2) _tile_loadd(5, x + tile_registers::rows * stride_, stride_);
-        ahead.advance();
+        for (index_t i = 0; i < asks_of_a_step; ++i) ahead.advance();
         _tile_dpbsud(0, 4, 6);
         _tile_dpbsud(1, 4, 7);
         if constexpr (tiles == 2) {
