@@ -87,7 +87,7 @@ inline constexpr index_t asks_of_a_step = 4;
 inline void multiply_tiles_2x2(const tile_rows_of_inputs& a, const char* b, index_t steps, float* c, bool add,
                                const read_ahead& share) {
     constexpr std::ptrdiff_t stride = panel_line_bytes;
-    paced_read_ahead<> ahead(share, steps * asks_of_a_step);
+    paced_read_ahead<> ahead(share, asks_of_a_step);
     float* const below = c + 16 * panels<float>::width;
     if (add) {
         _tile_loadd(0, c, stride);
@@ -126,7 +126,7 @@ inline void multiply_tiles_2x2(const tile_rows_of_inputs& a, const char* b, inde
 inline void multiply_tiles_1x4(const tile_rows_of_inputs& a, const char* b, index_t steps, float* c, bool add,
                                const read_ahead& share) {
     constexpr std::ptrdiff_t stride = panel_line_bytes;
-    paced_read_ahead<> ahead(share, steps * asks_of_a_step);
+    paced_read_ahead<> ahead(share, asks_of_a_step);
     if (add) {
         _tile_loadd(0, c, stride);
         _tile_loadd(1, c + 16, stride);
@@ -163,7 +163,7 @@ inline void multiply_tiles_1x4(const tile_rows_of_inputs& a, const char* b, inde
 inline void multiply_tile_slice(const tile_rows_of_inputs& a, index_t rows, const char* b, index_t steps, float* acc,
                                 bool add, const upcoming& next) {
     const index_t tiles = ceil_divide(rows, tile_registers::rows);
-    read_ahead_shares shares(next, tiles);
+    read_ahead_shares shares(next, tiles, steps);
     for (index_t t = 0; t < tiles; t += 2) {
         const tile_rows_of_inputs here{a.first + t * 16 * a.stride, a.stride};
         float* c = acc + std::ptrdiff_t(t) * 16 * panels<float>::width;
@@ -184,7 +184,7 @@ MOE_NOINLINE void multiply_steps(const tiled_bf16::input* const* a, index_t firs
     using V = simd_vector<float>;
     constexpr index_t width = tiled_bf16::width;
     constexpr index_t vectors = rows == 1 ? 4 : 2;
-    paced_read_ahead<true> ahead(share, lines * (width / (vectors * V::size)));
+    paced_read_ahead<true> ahead(share, width / (vectors * V::size));
     for (index_t column = 0; column < width; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         const auto each = [&](const auto& f) MOE_INLINE_LAMBDA {
@@ -265,7 +265,7 @@ void multiply_panel(const typename P::input* const* a, index_t rows, index_t lin
     } else if (rows < P::rows_worth_tiles) {
         const denormals_are_zeros as_tiles_do;
         for_slices<P>(lines, fold, lines, panel, next, [&](index_t k, index_t here, bool add, const upcoming& then) {
-            read_ahead_shares shares(then, ceil_divide(rows, P::rows_of_steps));
+            read_ahead_shares shares(then, ceil_divide(rows, P::rows_of_steps), here);
             for_tiles(rows, P::rows_of_steps, [&](index_t row, index_t count, index_t, index_t) {
                 multiply_steps_of(count, a + row, k, panel + k * line, here, acc + std::ptrdiff_t(row) * P::width, add,
                                   shares.next());

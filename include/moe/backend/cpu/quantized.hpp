@@ -167,7 +167,7 @@ MOE_INLINE void multiply_quantized_tile(const typename P::input* const* a, const
         row[i] = a[i];
         start[i] = a[i] + s.all * line_words;
     });
-    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, s.lines * (P::width / (vectors * V::size)));
+    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, P::width / (vectors * V::size));
     for (index_t column = 0; column < P::width; column += vectors * V::size) {
         const auto each = [&](const auto& f) MOE_INLINE_LAMBDA {
             unroll<rows>([&](auto i)
@@ -269,7 +269,7 @@ void multiply_quantized_panel(const typename P::input* const* a, index_t rows, i
             const unsigned char* then = block + 1 < blocks ? panel : next;
             const unsigned char* ahead = after > 0 ? following : then;
             const std::size_t bytes = after > 0 ? bytes_of(k + here, after) : bytes_of(0, std::min(slice, lines));
-            read_ahead_shares shares({ahead, ahead == nullptr ? 0 : bytes}, ceil_divide(count, P::tile_rows));
+            read_ahead_shares shares({ahead, ahead == nullptr ? 0 : bytes}, ceil_divide(count, P::tile_rows), here);
             for_tiles(count, P::tile_rows, [&](index_t row, index_t tile, index_t, index_t) {
                 multiply_quantized_rows<P>(tile, a + first + row, {b, k, here, lines},
                                            acc + std::ptrdiff_t(first + row) * P::width, shares.next());

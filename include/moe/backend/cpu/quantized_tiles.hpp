@@ -73,7 +73,8 @@ public:
         for (index_t k = 0; k < lines_; k += slice) {
             const index_t here = std::min(slice, lines_ - k);
             const piece p = prepare(k, here);
-            read_ahead_shares shares(ahead(k, here), ceil_divide(tiles, 2) * 2);
+            read_ahead_shares shares(ahead(k, here), ceil_divide(tiles, 2) * 2,
+                                     ceil_divide(here * P::quads, step_quads));
             for (index_t t = 0; t < tiles; t += 2) {
                 const index_t row = t * tile_registers::rows;
                 for (index_t column = 0; column < P::width; column += half) {
@@ -139,7 +140,7 @@ private:
 
     template <index_t tiles>
     void multiply_part(const piece& p, index_t row, index_t column, const read_ahead& share) {
-        paced_read_ahead<> ahead(share, ceil_divide(p.lines * P::quads, step_quads) * asks_of_a_step);
+        paced_read_ahead<> ahead(share, asks_of_a_step);
         const char* x = x_ + row * stride_ + p.first * P::together;
         float* acc = acc_ + std::ptrdiff_t(row) * P::width + column;
         const index_t rows = std::min(rows_ - row, tiles * tile_registers::rows);

@@ -129,7 +129,7 @@ inline constexpr index_t fold = 128;
 template <class P>
 void multiply_slice(const typename P::input* const* a, index_t rows, index_t first, const typename P::weight* b,
                     index_t lines, typename P::scalar* c, bool add, const upcoming& next) {
-    read_ahead_shares ahead(next, ceil_divide(rows, P::tile_rows));
+    read_ahead_shares ahead(next, ceil_divide(rows, P::tile_rows), lines);
     for_tiles(rows, P::tile_rows, [&](index_t row, index_t count, index_t, index_t) {
         multiply_rows<P>(count, row_elements<typename P::input>{a + row, first}, b, lines,
                          c + std::ptrdiff_t(row) * P::width, add, ahead.next());

@@ -46,24 +46,25 @@ struct upcoming {
 struct read_ahead {
     std::uintptr_t first = 0;
     std::size_t bytes = 0;
+    std::size_t step = 0;  // bytes for each step of the tile's depth
 };
 
-// Asks for a share while a tile takes `steps` steps. A step that asks for several cache lines takes them from places far
+// Asks for a share while a tile passes all its depth `passes` times. A step that asks for several cache lines takes them from places far
 // apart: several streams at a time have more of the memory's banks at work than one, which gives a fifth more bytes a
 // second. A tile that is alone with its slice asks for it in the first cache.
 template <bool alone = false>
 class paced_read_ahead {
 public:
     // With nothing to ask for it asks for what is in the cache, which costs less than a test in every step.
-    paced_read_ahead(const read_ahead& share, index_t steps)
-        : next_(share.bytes > 0 ? share.first : reinterpret_cast<std::uintptr_t>(&share)) {
+    paced_read_ahead(const read_ahead& share, index_t passes)
+        : next_(share.bytes > 0 ? share.first : reinterpret_cast<std::uintptr_t>(&share)),
+          step_(share.step / static_cast<std::size_t>(passes)) {
         constexpr std::size_t line = storage_alignment;
-        const std::size_t count = static_cast<std::size_t>(std::max(steps, index_t{1}));
-        const std::size_t streams = (share.bytes / count + line - 1) / line;
-        if (streams == 0) return;
+        if (step_ <= line) return;
+        const std::size_t streams = (step_ + line - 1) / line;
         stream_ = (share.bytes / streams + line - 1) / line * line;
-        step_ = stream_ / count;
         end_ = streams * stream_;
+        step_ /= streams;
     }
     MOE_INLINE void advance() {
         ask(next_);
@@ -83,7 +84,7 @@ private:
     }
 
     std::uintptr_t next_;
-    std::size_t stream_ = 0, end_ = 0, step_ = 0;  // bytes: of a stream, of all, and that one moves on in a step
+    std::size_t step_, stream_ = 0, end_ = 0;  // bytes: that a stream moves on in a step, of a stream, of all
 };
 
 // Whether a tile of so few rows is the only one: two have more, in for_tiles.
@@ -93,14 +94,15 @@ constexpr bool is_alone(index_t rows, index_t most) { return rows < (most + 1) /
 // ones are left to the processor.
 class read_ahead_shares {
 public:
-    read_ahead_shares(const upcoming& u, index_t tiles)
+    read_ahead_shares(const upcoming& u, index_t tiles, index_t depth)
         : tiles_(std::max(tiles / u.pieces, index_t{1})),
           stride_(u.stride),
           piece_(reinterpret_cast<std::uintptr_t>(u.first)),
-          share_(u.bytes / static_cast<std::size_t>(tiles_)) {}
+          share_(u.bytes / static_cast<std::size_t>(tiles_)),
+          step_(share_ / static_cast<std::size_t>(depth)) {}
 
     read_ahead next() {
-        const read_ahead ahead{piece_ + share_ * static_cast<std::size_t>(tile_), share_};
+        const read_ahead ahead{piece_ + share_ * static_cast<std::size_t>(tile_), share_, step_};
         if (++tile_ == tiles_) {
             tile_ = 0;
             piece_ += stride_;
@@ -114,6 +116,7 @@ private:
     std::size_t stride_;
     std::uintptr_t piece_;
     std::size_t share_;
+    std::size_t step_;
 };
 
 // a(i, d) where every row is contiguous in d and stands anywhere: rows of activations.
@@ -160,7 +163,7 @@ inline void multiply_tile(const A& elements, const typename P::weight* b, index_
                           bool add, const read_ahead& share) {
     using V = typename P::vector;
     constexpr index_t vectors = tile_vectors<P>(rows);
-    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, depth * (P::width / (vectors * V::size)));
+    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, P::width / (vectors * V::size));
     for (index_t column = 0; column < P::width; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         unroll<rows>([&](auto i)

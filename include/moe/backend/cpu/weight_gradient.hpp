@@ -46,8 +46,8 @@ void add_outer_products(gradient_scratch<T>& s, const T* a, index_t rows, index_
     for_tiles(inputs, tile_rows, [&](index_t k, index_t count, index_t, index_t) {
         const column_elements<T> elements{a + k, gradient_columns};
         T* out = dw + std::ptrdiff_t(k) * width;
-        const read_ahead ahead{reinterpret_cast<std::uintptr_t>(out + count * width),
-                               std::size_t(count) * width * sizeof(T)};
+        const std::size_t bytes = std::size_t(count) * width * sizeof(T);
+        const read_ahead ahead = read_ahead_shares({out + count * width, bytes}, 1, rows).next();
         if (columns == width) {
             multiply_rows<plain_product<T>>(count, elements, s.dc, rows, out, true, ahead);
             return;
