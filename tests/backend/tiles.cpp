@@ -47,7 +47,9 @@ struct tile_problem {
         moe::buffer<float> sum(std::size_t(moe::detail::strip_limit) * 64);
         bool same = true;
         for (index_t p = 0; p < w.panel_count(); ++p) {
-            moe::detail::multiply_panel<P>(row.data(), a.rows(), w.lines(), w.panel(0, p), sum.data(), nullptr);
+            const index_t columns = moe::detail::panel_columns<float>(w.outputs(), p);
+            moe::detail::multiply_panel<P>(row.data(), a.rows(), w.lines(), w.panel(0, p), sum.data(), nullptr, nullptr,
+                                           columns);
             for (index_t i = 0; i < a.rows(); ++i) {
                 for (index_t n = p * 64; n < std::min(w.outputs(), p * 64 + 64); ++n) {
                     same = same && sum[std::size_t(i * 64 + n % 64)] == product_in_steps(a.view().row(i), w, n);

@@ -159,17 +159,19 @@ inline void multiply_tiles_1x4(const tile_rows_of_inputs& a, const char* b, inde
     _tile_stored(3, c + 48, stride);
 }
 
-// acc [rows, rounded up to whole tiles][width] = or += `steps` times 32 inputs of a times the lines at b.
+// acc [rows, rounded up to whole tiles][width] = or += `steps` times 32 inputs of a times the lines at b, at least in the
+// columns that exist.
 inline void multiply_tile_slice(const tile_rows_of_inputs& a, index_t rows, const char* b, index_t steps, float* acc,
-                                bool add, const upcoming& next) {
+                                bool add, const upcoming& next, index_t columns) {
     const index_t tiles = ceil_divide(rows, tile_registers::rows);
-    read_ahead_shares shares(next, tiles, steps);
+    const bool half = columns <= tiled_bf16::width / 2;
+    read_ahead_shares shares(next, half ? ceil_divide(tiles, index_t{2}) : tiles, steps);
     for (index_t t = 0; t < tiles; t += 2) {
         const tile_rows_of_inputs here{a.first + t * 16 * a.stride, a.stride};
         float* c = acc + std::ptrdiff_t(t) * 16 * panels<float>::width;
         if (t + 1 < tiles) {
             multiply_tiles_2x2(here, b, steps, c, add, shares.next());
-            multiply_tiles_2x2(here, b + 128, steps, c + 32, add, shares.next());
+            if (!half) multiply_tiles_2x2(here, b + 128, steps, c + 32, add, shares.next());
         } else {
             multiply_tiles_1x4(here, b, steps, c, add, shares.next());
         }
@@ -258,7 +260,8 @@ void for_slices(index_t end, index_t slice, index_t lines, const typename P::wei
 template <class P>
     requires(is_tiled<P> && !is_quantized_product<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
-                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* = nullptr) {
+                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* = nullptr,
+                    index_t columns = P::width) {
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
     if (lines == 0) {
         std::fill_n(acc, std::ptrdiff_t(rows) * P::width, typename P::scalar(0));
@@ -280,14 +283,14 @@ void multiply_panel(const typename P::input* const* a, index_t rows, index_t lin
         for_slices<P>(whole, P::slice_lines, lines, panel, next,
                       [&](index_t k, index_t here, bool add, const upcoming& then) {
                           const char* b = reinterpret_cast<const char*>(panel + k * line);
-                          multiply_tile_slice(inputs(k), rows, b, here / P::step_lines, acc, add, then);
+                          multiply_tile_slice(inputs(k), rows, b, here / P::step_lines, acc, add, then, columns);
                       });
         if (whole == lines) return;
         // Nothing behind the panel is read: it may be another expert's.
         alignas(64) char rest[P::step_lines * panel_line_bytes] = {};
         std::memcpy(rest, panel + whole * line, std::size_t(lines - whole) * panel_line_bytes);
         __asm__ volatile("" ::: "memory");  // as in tile_registers
-        multiply_tile_slice(inputs(whole), rows, rest, 1, acc, whole > 0, {});
+        multiply_tile_slice(inputs(whole), rows, rest, 1, acc, whole > 0, {}, columns);
     }
 }
 

@@ -22,11 +22,13 @@ constexpr std::size_t unpacked_size() {
     else return unpacks<P> ? std::size_t(fold) * std::size_t(P::width) : 0;
 }
 
-// acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
+// acc [rows][width] = inputs of a times one panel, of which `columns` columns exist; reads ahead in the panel, then at
+// `next`.
 template <class P>
     requires(!is_quantized_product<P> && !is_tiled<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
-                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked = nullptr) {
+                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked = nullptr,
+                    index_t columns = P::width) {
     constexpr std::ptrdiff_t line = std::ptrdiff_t(P::width) * P::together;
     if (lines == 0) std::fill_n(acc, std::ptrdiff_t(rows) * P::width, typename P::scalar(0));
     for_tiles(rows, rows_at_once, [&](index_t first, index_t count, index_t block, index_t blocks) {
@@ -43,12 +45,12 @@ void multiply_panel(const typename P::input* const* a, index_t rows, index_t lin
                     for (index_t i = 0; i < here; ++i) P::unpack(b + i * line, unpacked + i * line);
                     multiply_slice<typename P::unpacked>(a + first, count, k, unpacked, here,
                                                          acc + std::ptrdiff_t(first) * P::width, k > 0,
-                                                         {ahead, ahead == nullptr ? 0 : bytes});
+                                                         {ahead, ahead == nullptr ? 0 : bytes}, columns);
                     continue;
                 }
             }
             multiply_slice<P>(a + first, count, k, b, here, acc + std::ptrdiff_t(first) * P::width, k > 0,
-                              {ahead, ahead == nullptr ? 0 : bytes});
+                              {ahead, ahead == nullptr ? 0 : bytes}, columns);
         }
     });
 }
@@ -93,6 +95,12 @@ MOE_NOINLINE void activate_gated(T* gate, const T* up, std::ptrdiff_t count, con
     }
 }
 
+// Columns of panel p that exist.
+template <class T>
+index_t panel_columns(index_t outputs, index_t p) {
+    return std::min(panels<T>::width, outputs - p * panels<T>::width);
+}
+
 template <class P, std::size_t matrices, class B, class T, class W, class F>
 void multiply_forward_by(B& b, const row_groups& rows, matrix_view<const T> a, const W* const (&w)[matrices],
                          const F& finish) {
@@ -110,6 +118,7 @@ void multiply_forward_by(B& b, const row_groups& rows, matrix_view<const T> a, c
     b.parallel(items, cost, [&](index_t item, index_t next, index_t worker) {
         const strip s = strips[std::size_t(item / panel_count)];
         const index_t p = item % panel_count;
+        const index_t columns = panel_columns<T>(w[0]->outputs(), p);
         const strip_input<P> input(s, inputs);
         T* const mine = sums.data() + std::size_t(worker) * worker_size;
         T* sum[matrices];
@@ -121,7 +130,7 @@ void multiply_forward_by(B& b, const row_groups& rows, matrix_view<const T> a, c
                 ahead = w[0]->panel(strips[std::size_t(next / panel_count)].group, next % panel_count);
             sum[m] = mine + m * tile_size;
             multiply_panel<P>(input.row, s.rows, lines, w[m]->panel(s.group, p), sum[m], ahead,
-                              mine + matrices * tile_size);
+                              mine + matrices * tile_size, columns);
         }
         finish(s, p, sum);
     });
@@ -136,12 +145,6 @@ void multiply_forward(B& b, const row_groups& rows, matrix_view<const T> a, cons
         if (uses_tiles(b)) return multiply_forward_by<tiled_product<P>>(b, rows, a, w, finish);
     }
     multiply_forward_by<P>(b, rows, a, w, finish);
-}
-
-// Columns of panel p that exist.
-template <class T>
-index_t panel_columns(index_t outputs, index_t p) {
-    return std::min(panels<T>::width, outputs - p * panels<T>::width);
 }
 
 }  // namespace detail

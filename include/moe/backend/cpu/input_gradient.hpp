@@ -171,7 +171,7 @@ void input_gradient(B& b, const row_groups& rows, matrix_view<const T> dc, const
             const index_t here = std::min(fold, w.outputs() - n);
             transpose_weights(w, s.group, n, here, first_input, inputs, packed);
             const upcoming next = n + here < w.outputs() ? weights(item, n + here) : weights(after, 0);
-            multiply_slice<P>(input.row, s.rows, n, packed, here, sum, n > 0, next);
+            multiply_slice<P>(input.row, s.rows, n, packed, here, sum, n > 0, next, inputs);
         }
         store_or_add(sum, s.rows, da, s.first, first_input, inputs, accumulate);
     });

@@ -293,11 +293,13 @@ void scale_rows(const typename P::input* const* a, index_t rows, index_t lines, 
     }
 }
 
-// acc [rows][width] = inputs of a times one panel; reads ahead in the panel, then at `next`.
+// acc [rows][width] = inputs of a times one panel, all of whose columns are computed; reads ahead in the panel, then at
+// `next`.
 template <class P>
     requires(is_quantized_product<P> && !is_tiled<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
-                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* = nullptr) {
+                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* = nullptr,
+                    index_t = P::width) {
     multiply_quantized_panel<P>(a, rows, lines, panel, acc, next);
     scale_rows<P>(a, rows, lines, acc);
 }

@@ -67,17 +67,18 @@ public:
           acc_(acc),
           unpacked_(reinterpret_cast<unsigned char*>(unpacked)) {}
 
-    void multiply() {
+    // At least the columns that exist.
+    void multiply(index_t columns) {
         const tile_registers registers(step_inputs);
         const index_t tiles = ceil_divide(rows_, tile_registers::rows);
         for (index_t k = 0; k < lines_; k += slice) {
             const index_t here = std::min(slice, lines_ - k);
             const piece p = prepare(k, here);
-            read_ahead_shares shares(ahead(k, here), ceil_divide(tiles, 2) * 2,
+            read_ahead_shares shares(ahead(k, here), ceil_divide(tiles, 2) * ceil_divide(columns, half),
                                      ceil_divide(here * P::quads, step_quads));
             for (index_t t = 0; t < tiles; t += 2) {
                 const index_t row = t * tile_registers::rows;
-                for (index_t column = 0; column < P::width; column += half) {
+                for (index_t column = 0; column < columns; column += half) {
                     if (t + 1 < tiles) multiply_part<2>(p, row, column, shares.next());
                     else multiply_part<1>(p, row, column, shares.next());
                 }
@@ -261,7 +262,7 @@ private:
     float* acc_;
     unsigned char* unpacked_;
     index_t rest_ = 0;
-    alignas(64) unsigned char rest_codes_[step_quads * line];
+    alignas(64) unsigned char rest_codes_[std::size_t{step_quads * line}];
     alignas(64) integers sums_[2];
 };
 
@@ -269,9 +270,10 @@ private:
 template <class P>
     requires(is_quantized_product<P> && is_tiled<P>)
 void multiply_panel(const typename P::input* const* a, index_t rows, index_t lines, const typename P::weight* panel,
-                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked) {
+                    typename P::scalar* acc, const typename P::weight* next, typename P::scalar* unpacked,
+                    index_t columns = P::width) {
     if (rows < P::rows_worth_tiles || lines == 0) multiply_quantized_panel<P>(a, rows, lines, panel, acc, next);
-    else quantized_tiles<P>(a, rows, lines, panel, acc, next, unpacked).multiply();
+    else quantized_tiles<P>(a, rows, lines, panel, acc, next, unpacked).multiply(columns);
     scale_rows<P>(a, rows, lines, acc);
 }
 

@@ -125,14 +125,22 @@ inline constexpr index_t rows_at_once = 48;
 // uses them.
 inline constexpr index_t fold = 128;
 
-// c [rows][width] = or += (inputs of a from line `first` on) * b [lines].
+// c [rows][width] = or += (inputs of a from line `first` on) * b [lines], of which `columns` columns exist.
 template <class P>
 void multiply_slice(const typename P::input* const* a, index_t rows, index_t first, const typename P::weight* b,
-                    index_t lines, typename P::scalar* c, bool add, const upcoming& next) {
-    read_ahead_shares ahead(next, ceil_divide(rows, P::tile_rows), lines);
-    for_tiles(rows, P::tile_rows, [&](index_t row, index_t count, index_t, index_t) {
-        multiply_rows<P>(count, row_elements<typename P::input>{a + row, first}, b, lines,
-                         c + std::ptrdiff_t(row) * P::width, add, ahead.next());
+                    index_t lines, typename P::scalar* c, bool add, const upcoming& next, index_t columns = P::width) {
+    using N = narrow_tile<P>;
+    const index_t narrow = columns <= N::most_columns ? rows / N::rows : 0;
+    const index_t rest = narrow * N::rows;
+    read_ahead_shares ahead(next, narrow + ceil_divide(rows - rest, P::tile_rows), lines);
+    const auto elements = [&](index_t row) { return row_elements<typename P::input>{a + row, first}; };
+    for (index_t row = 0; row < rest; row += N::rows) {
+        multiply_tile<P, N::rows, N::vectors, true>(elements(row), b, lines, c + std::ptrdiff_t(row) * P::width, add,
+                                                    ahead.next(), columns);
+    }
+    for_tiles(rows - rest, P::tile_rows, [&](index_t row, index_t count, index_t, index_t) {
+        multiply_rows<P>(count, elements(rest + row), b, lines, c + std::ptrdiff_t(rest + row) * P::width, add,
+                         ahead.next());
     });
 }
 

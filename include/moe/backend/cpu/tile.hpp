@@ -158,13 +158,14 @@ struct column_elements {
     }
 };
 
-template <class P, index_t rows, class A>
+// All columns of the panel; or where it is `narrow`, at least as many as exist.
+template <class P, index_t rows, index_t vectors = tile_vectors<P>(rows), bool narrow = false, class A>
 inline void multiply_tile(const A& elements, const typename P::weight* b, index_t depth, typename P::scalar* c,
-                          bool add, const read_ahead& share) {
+                          bool add, const read_ahead& share, index_t columns = P::width) {
     using V = typename P::vector;
-    constexpr index_t vectors = tile_vectors<P>(rows);
-    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, P::width / (vectors * V::size));
-    for (index_t column = 0; column < P::width; column += vectors * V::size) {
+    const index_t end = narrow ? columns : P::width;
+    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, ceil_divide(end, vectors * V::size));
+    for (index_t column = 0; column < end; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         unroll<rows>([&](auto i)
                          MOE_INLINE_LAMBDA { unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = V(0); }); });
@@ -213,6 +214,16 @@ void multiply_rows(index_t rows, const A& a, const typename P::weight* b, index_
     }
     multiply_tile<P, most>(a, b, depth, c, add, ahead);
 }
+
+// The tile of panels that lack columns: where one as high as others takes a whole line at a time, one of half as many
+// columns and twice the rows that takes a vector.
+template <class P>
+struct narrow_tile {
+    static constexpr bool whole_line = tile_vectors<P>(P::tile_rows) * P::vector::size == P::width;
+    static constexpr index_t rows = whole_line ? 2 * P::tile_rows : P::tile_rows;
+    static constexpr index_t vectors = whole_line ? 1 : tile_vectors<P>(P::tile_rows);
+    static constexpr index_t most_columns = P::width - vectors * P::vector::size;  // with which it has less to do
+};
 
 // Cuts `rows` into tiles of at most `most` rows whose sizes differ by at most one: 32 = 6 6 5 5 5 5.
 // f(first, rows, tile, tiles)
