@@ -155,6 +155,7 @@ MOE_INLINE void multiply_quantized_tile(const typename P::input* const* a, const
     constexpr bool whole = F::group == whole_rows;
     constexpr bool kept = !whole && P::keeps_floats(rows);
     constexpr std::ptrdiff_t line_words = P::quads * E::words;
+    constexpr index_t scale_size = sizeof(typename F::scale);
     const index_t block = P::block_lines(s.all);
     const index_t numbers = P::blocks(s.all);
     const index_t last = s.first + s.lines;
@@ -205,13 +206,13 @@ MOE_INLINE void multiply_quantized_tile(const typename P::input* const* a, const
                 each([&](auto i, auto j) MOE_INLINE_LAMBDA { E::store_ints(group[i][j], place(i, j)); });
                 break;
             }
-            const unsigned char* scales = b - 4 * column + column * index_t(sizeof(typename F::scale));
+            const unsigned char* scales = b - 4 * column + column * scale_size;
             const bool first = whole || number == 0;
             unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA {
-                const unsigned char* at = scales + j * V::size * index_t(sizeof(typename F::scale));
+                const unsigned char* at = scales + j * V::size * scale_size;
                 const V scale = load_scales<F>(at);
                 V minus_zero;
-                if constexpr (F::zero_points) minus_zero = -load_scales<F>(at + P::width * index_t(sizeof(float16)));
+                if constexpr (F::zero_points) minus_zero = -load_scales<F>(at + P::width * scale_size);
                 unroll<rows>([&](auto i) MOE_INLINE_LAMBDA {
                     V products = E::to_float(group[i][j]);
                     if constexpr (F::zero_points) {
