@@ -118,6 +118,7 @@
 #include "moe/experts/weigh_input.hpp"
 #include "moe/experts/quantize_bank.hpp"
 #include "moe/experts/allocate_bits.hpp"
+#include "moe/experts/nested_bank.hpp"
 #include "moe/combine/weighted_sum.hpp"
 #include "moe/combine/row_sum.hpp"
 #include "moe/combine/scaled_sum.hpp"

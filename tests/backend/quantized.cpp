@@ -96,14 +96,15 @@ void check_product() {
     moe::int8_panels<32>, moe::int8_panels<64>, moe::int8_panels<128>, moe::int8_panels<moe::whole_rows>,             \
         moe::int4_panels<32>, moe::int4_panels<64>, moe::int4_panels<128>, moe::int4_panels<moe::whole_rows>,         \
         moe::int4_zero_panels<32>, moe::int4_zero_panels<64>, moe::int4_zero_panels<128>,                             \
-        moe::int4_zero_panels<moe::whole_rows>, moe::ternary_panels<32>, moe::ternary_panels<64>,                    \
-        moe::ternary_panels<128>, moe::ternary_panels<moe::whole_rows>, moe::packed_ternary_panels
+        moe::int4_zero_panels<moe::whole_rows>, moe::int2_zero_panels<32>, moe::int2_zero_panels<moe::whole_rows>,   \
+        moe::ternary_panels<32>, moe::ternary_panels<64>, moe::ternary_panels<128>,                                  \
+        moe::ternary_panels<moe::whole_rows>, moe::packed_ternary_panels
 #elif defined(SANITIZED)
 #define FORMATS moe::int4_zero_panels<64>
 #else
 #define FORMATS                                                                                                       \
     moe::int8_panels<moe::whole_rows>, moe::int8_panels<128>, moe::int4_panels<32>, moe::int4_zero_panels<64>,       \
-        moe::ternary_panels<32>, moe::packed_ternary_panels
+        moe::int2_zero_panels<moe::whole_rows>, moe::ternary_panels<32>, moe::packed_ternary_panels
 #endif
 
 TEMPLATE_TEST_CASE("quantised weights: what multiplies codes has the bits of the plain loops, at every remainder "

@@ -10,8 +10,8 @@
 //     byte j of a line and output holds, in its bits from i * bits on, the code of input 4 i + j of the line;
 //               packed ternary weights have it as digit i of base 3
 //
-// So a line is 4 inputs of int8, 8 of int4, 16 of ternary and 20 of packed ternary weights. Codes have no sign: `zero`
-// is 128, 8 or 1, or a number of each group. Scales are float16, which takes half a bit a weight with groups of 32, or
+// So a line is 4 inputs of int8, 8 of int4, 16 of int2 and ternary and 20 of packed ternary weights. Codes have no sign:
+// `zero` is 128, 8 or 1, or a number of each group. Scales are float16, which takes half a bit a weight with groups of 32, or
 // float for whole rows. Codes of inputs and outputs that do not exist count for nothing. The layout is the same on
 // every instruction set.
 //

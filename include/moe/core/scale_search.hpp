@@ -39,27 +39,41 @@ code_scale refitted_scale(std::span<const float> weights, std::span<const double
     return stored_scale<Format>({static_cast<float>(above / below), s.zero});
 }
 
-// As stored by the format. A group that is not finite, or all 0, keeps its covering scale.
-template <class Format>
-code_scale searched_scale(std::span<const float> weights, std::span<const double> moments) {
-    const code_scale covering = covering_scale<Format>(weights);
+namespace detail {
+
+// The candidate of the least error(s) for a covering scale; refits(s, consider) calls consider with what refits s.
+template <class Format, class Error, class Refits>
+code_scale least_error_scale(const code_scale& covering, const Error& error, const Refits& refits) {
     if (!(covering.scale > 0) || !std::isfinite(covering.scale)) return covering;
     code_scale best = covering;
-    double least = weighted_error<Format>(weights, moments, best);
+    double least = error(best);
     const auto consider = [&](const code_scale& s) {
         if (!(s.scale > 0) || !std::isfinite(s.scale)) return;
-        const double error = weighted_error<Format>(weights, moments, s);
-        if (!(error < least)) return;
-        least = error;
+        const double other = error(s);
+        if (!(other < least)) return;
+        least = other;
         best = s;
     };
     for (int step = 0; step <= 24; ++step) {
         const float factor = 0.5f + 0.025f * float(step);
         const code_scale candidate = stored_scale<Format>({covering.scale * factor, covering.zero});
         consider(candidate);
-        consider(refitted_scale<Format>(weights, moments, candidate));
+        refits(candidate, consider);
     }
     return best;
+}
+
+}  // namespace detail
+
+// As stored by the format. A group that is not finite, or all 0, keeps its covering scale.
+template <class Format>
+code_scale searched_scale(std::span<const float> weights, std::span<const double> moments) {
+    return detail::least_error_scale<Format>(
+        covering_scale<Format>(weights),
+        [&](const code_scale& s) { return weighted_error<Format>(weights, moments, s); },
+        [&](const code_scale& s, const auto& consider) {
+            consider(refitted_scale<Format>(weights, moments, s));
+        });
 }
 
 MOE_END

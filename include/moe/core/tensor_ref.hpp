@@ -44,12 +44,13 @@ inline std::string name_of(scalar_type type) {
     if (code < 0) return std::string("type ") + std::to_string(number);
     const int group = 32 * (code % 8);
     const int width = code / 8 % 8;
-    const std::string codes = width == 0   ? std::string("ternary codes of 2")
+    const bool zero_points = code >= 64;
+    const std::string codes = width == 0   ? std::string(zero_points ? "codes of 2" : "ternary codes of 2")
                               : width == 3 ? std::string("ternary codes of 1.6")
                                            : std::string("codes of ") + std::to_string(4 * width);
     return codes + " bits, a scale for " +
            (group == 0 ? std::string("whole rows") : std::to_string(group) + " inputs") +
-           (code >= 64 ? ", zero points" : "");
+           (zero_points ? ", zero points" : "");
 }
 
 struct tensor_shape {

@@ -103,12 +103,20 @@ inline std::vector<double> column_moments(matrix_view<const float> a, const row_
     return moments;
 }
 
-template <class Format>
-void assign_searched(const panels<float>& from, quantized_panels<Format>& to, index_t expert,
-                     std::span<const double> moments) {
-    to.assign(expert, decoded_matrix(from, expert).view(), [&](std::span<const float> w, index_t, index_t block) {
-        return searched_scale<Format>(w, moments.subspan(std::size_t(block * to.block_inputs()), w.size()));
-    });
+// Rounds an expert under the scales search(weights, moments) of its groups, by the rows of x and h that it got.
+template <class A, class Storage, class Search>
+void assign_searched(const ffn_bank<float, A>& bank, ffn_bank<float, A, Storage>& to, index_t expert,
+                     matrix_view<const float> x, const matrix<float>& h, const plan_view& plan, const Search& search) {
+    const auto one = [&](const panels<float>& from, auto& w, std::span<const double> moments) {
+        const auto choose = [&](std::span<const float> group, index_t, index_t block) {
+            return search(group, moments.subspan(std::size_t(block * w.block_inputs()), group.size()));
+        };
+        w.assign(expert, decoded_matrix(from, expert).view(), choose);
+    };
+    const auto inputs = column_moments(x, {plan.offset, plan.token}, expert);
+    if constexpr (is_gated<A>) one(bank.gate, to.gate, inputs);
+    one(bank.up, to.up, inputs);
+    one(bank.down, to.down, column_moments(h, {plan.offset, {}}, expert));
 }
 
 struct squares {
@@ -222,10 +230,9 @@ quantized_bank<ffn_bank<float, A, Storage>> quantize_bank(B& b, const ffn_bank<f
         const auto hidden = detail::rows_of(b, bank, x, plan).hidden;
         for (index_t e = 0; e < bank.experts(); ++e) {
             if (plan.count(e) == 0) continue;
-            const auto inputs = detail::column_moments(x, {plan.offset, plan.token}, e);
-            if constexpr (is_gated<A>) detail::assign_searched(bank.gate, to.gate, e, inputs);
-            detail::assign_searched(bank.up, to.up, e, inputs);
-            detail::assign_searched(bank.down, to.down, e, detail::column_moments(hidden, {plan.offset, {}}, e));
+            detail::assign_searched(bank, to, e, x, hidden, plan, [](const auto& group, const auto& moments) {
+                return searched_scale<typename weights::format>(group, moments);
+            });
         }
         auto report = measure_quantization(b, bank, to, x, plan);
         for (std::size_t e = 0; e < report.experts.size(); ++e) {

@@ -9,6 +9,7 @@
 //     ffn_bank<float, gated<silu>, int8_weights<32>>     codes of 8 bits, a scale for 32 inputs (64, 128, whole_rows);
 //     ffn_bank<float, gated<silu>, int4_weights<32>>     of 4 bits; not trained
 //     ffn_bank<float, gated<silu>, int4_zero_weights<32>>  with a zero point beside the scale
+//     ffn_bank<float, gated<silu>, int2_zero_weights<32>>  of 2 bits, as prefixes of 8 have them (core/nested_codes.hpp)
 //     ffn_bank<float, gated<silu>, ternary_weights<32>>  -1, 0 or 1 in 2 bits, times a scale
 //     ffn_bank<float, gated<silu>, packed_ternary_weights>  in 1.6 bits, five in a byte, times the scale of a row
 //
@@ -71,6 +72,8 @@ template <index_t group>
 struct int4_weights : short_weights<int4_panels<group>> {};
 template <index_t group>
 struct int4_zero_weights : short_weights<int4_zero_panels<group>> {};
+template <index_t group>
+struct int2_zero_weights : short_weights<int2_zero_panels<group>> {};
 template <index_t group>
 struct ternary_weights : short_weights<ternary_panels<group>> {};
 struct packed_ternary_weights : short_weights<packed_ternary_panels> {};
