@@ -119,6 +119,7 @@
 #include "moe/experts/quantize_bank.hpp"
 #include "moe/experts/allocate_bits.hpp"
 #include "moe/experts/nested_bank.hpp"
+#include "moe/experts/masters.hpp"
 #include "moe/combine/weighted_sum.hpp"
 #include "moe/combine/row_sum.hpp"
 #include "moe/combine/scaled_sum.hpp"

@@ -7,6 +7,8 @@
 //
 //     changed()        packs all weights on this thread
 //     changed(run)     the same with run(n, f), which calls f(0) ... f(n-1) in any order, on any threads or device
+//
+// How W is packed says detail::packing<W>; core/mastered_codes.hpp has it for codes.
 #pragma once
 
 #include "moe/core/panels.hpp"
@@ -33,15 +35,33 @@ struct pack_line {
     }
 };
 
+// The container that kernels read, assign(packed, g, w) for one group and repack(masters, packed, run) for all.
+template <class W>
+struct packing;
+
+template <class E, index_t together>
+struct packing<panels<E, together>> {
+    using packed = panels<E, together>;
+
+    template <class U>
+    static void assign(packed& to, index_t g, matrix_view<U> w) {
+        to.assign(g, w);
+    }
+    template <class Run>
+    static void repack(const panels<float>& masters, packed& to, const Run& run) {
+        run(masters.span().size() / std::size_t(masters.width), pack_line<E, together>{masters.view(), to.view()});
+    }
+};
+
 }  // namespace detail
 
 template <class W>
-class mastered;
+class mastered {
+    using packing = detail::packing<W>;
 
-template <class E, index_t together>
-class mastered<panels<E, together>> {
 public:
     using value_type = float;
+    using packed_type = typename packing::packed;
 
     mastered() = default;
     mastered(index_t groups, index_t outputs, index_t inputs)
@@ -53,7 +73,7 @@ public:
 
     panels<float>& masters() { return masters_; }
     const panels<float>& masters() const { return masters_; }
-    const panels<E, together>& packed() const { return packed_; }
+    const packed_type& packed() const { return packed_; }
 
     float& operator()(index_t g, index_t n, index_t k) { return masters_(g, n, k); }
     const float& operator()(index_t g, index_t n, index_t k) const { return masters_(g, n, k); }
@@ -62,7 +82,7 @@ public:
     template <class U>
     void assign(index_t g, matrix_view<U> w) {
         masters_.assign(g, w);
-        packed_.assign(g, w);
+        packing::assign(packed_, g, w);
     }
     template <class U>
     void read(index_t g, matrix_view<U> w) const {
@@ -77,9 +97,7 @@ public:
     }
     template <class Run>
     void changed(const Run& run) {
-        const panels<float>& masters = masters_;
-        run(masters.span().size() / std::size_t(masters.width),
-            detail::pack_line<E, together>{masters.view(), packed_.view()});
+        packing::repack(masters_, packed_, run);
     }
 
     const memory_space& space() const { return masters_.space(); }
@@ -103,7 +121,7 @@ public:
 
 private:
     panels<float> masters_;
-    panels<E, together> packed_;
+    packed_type packed_;
 };
 
 MOE_END

@@ -82,24 +82,33 @@ code_scale nested_scale(std::span<const float> weights, std::span<const double> 
     return detail::least_error_scale<whole>(covering_scale<whole>(weights), error, refits);
 }
 
+namespace detail {
+
+// Expert `to_group` of `to` = the upper bits of expert `group` of w.
+template <int bits, index_t group_>
+void assign_prefix(const int8_panels<group_>& w, index_t group, prefix_panels<bits, group_>& to, index_t to_group) {
+    buffer<int> codes(static_cast<std::size_t>(w.block_inputs()));
+    for (index_t n = 0; n < w.outputs(); ++n) {
+        for (index_t b = 0; b < w.blocks(); ++b) {
+            const index_t first = b * w.block_inputs(), count = w.block_size(b);
+            for (index_t k = 0; k < count; ++k) {
+                codes[std::size_t(k)] = prefix_code<bits>(w.code(group, n, first + k));
+            }
+            const code_scale s = prefix_scale<bits>(w.scale(group, n, b));
+            to.set_block(to_group, n, b, s, {codes.data(), std::size_t(count)});
+        }
+    }
+}
+
+}  // namespace detail
+
 // The upper bits of all weights, in panels of their own.
 template <int bits, index_t group>
 prefix_panels<bits, group> prefix_of(const int8_panels<group>& w) {
     static_assert(bits == 4 || bits == 2, "moe: a prefix of 8 bits has 4 or 2");
     detail::require_host("weights", w.space());
     prefix_panels<bits, group> to(w.groups(), w.outputs(), w.inputs());
-    buffer<int> codes(static_cast<std::size_t>(w.block_inputs()));
-    for (index_t g = 0; g < w.groups(); ++g) {
-        for (index_t n = 0; n < w.outputs(); ++n) {
-            for (index_t b = 0; b < w.blocks(); ++b) {
-                const index_t first = b * w.block_inputs(), count = w.block_size(b);
-                for (index_t k = 0; k < count; ++k) {
-                    codes[std::size_t(k)] = prefix_code<bits>(w.code(g, n, first + k));
-                }
-                to.set_block(g, n, b, prefix_scale<bits>(w.scale(g, n, b)), {codes.data(), std::size_t(count)});
-            }
-        }
-    }
+    for (index_t g = 0; g < w.groups(); ++g) detail::assign_prefix<bits, group>(w, g, to, g);
     return to;
 }
 

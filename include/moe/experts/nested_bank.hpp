@@ -19,10 +19,6 @@
 
 MOE_BEGIN
 
-// The storage of a prefix of int8_weights<group>.
-template <int bits, index_t group>
-using prefix_weights = std::conditional_t<bits == 4, int4_zero_weights<group>, int2_zero_weights<group>>;
-
 template <int bits, class A, index_t group>
 ffn_bank<float, A, prefix_weights<bits, group>> prefix_bank(const ffn_bank<float, A, int8_weights<group>>& bank) {
     auto to = detail::bank_like<prefix_weights<bits, group>>(bank);

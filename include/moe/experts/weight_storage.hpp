@@ -9,9 +9,11 @@
 //     ffn_bank<float, gated<silu>, int8_weights<32>>     codes of 8 bits, a scale for 32 inputs (64, 128, whole_rows);
 //     ffn_bank<float, gated<silu>, int4_weights<32>>     of 4 bits; not trained
 //     ffn_bank<float, gated<silu>, int4_zero_weights<32>>  with a zero point beside the scale
-//     ffn_bank<float, gated<silu>, int2_zero_weights<32>>  of 2 bits, as prefixes of 8 have them (core/nested_codes.hpp)
+//     ffn_bank<float, gated<silu>, int2_zero_weights<32>>  of 2 bits, for prefixes of 8 (core/nested_codes.hpp)
 //     ffn_bank<float, gated<silu>, ternary_weights<32>>  -1, 0 or 1 in 2 bits, times a scale
 //     ffn_bank<float, gated<silu>, packed_ternary_weights>  in 1.6 bits, five in a byte, times the scale of a row
+//     ffn_bank<float, gated<silu>, ternary_with_masters<32>>   codes rounded from trained floats; also int8, int4
+//     ffn_bank<float, gated<silu>, nested_with_masters<2, 32>>  the upper 2 bits of such an int8
 //
 // A storage names the container of weights for a scalar, `template <class T> using weights`, and whether it is trained.
 // With bfloat16 every weight and every input of a product is rounded to nearest (a relative error of at most 2^-8
@@ -24,8 +26,7 @@
 // such a bank (experts/lora_bank.hpp) learn as on one of the decoded weights.
 #pragma once
 
-#include "moe/core/mastered.hpp"
-#include "moe/core/quantized_panels.hpp"
+#include "moe/core/mastered_codes.hpp"
 
 MOE_BEGIN
 
@@ -53,18 +54,19 @@ struct short_weights {
     using weights = typename detail::only_with_float<T, W>::type;
 };
 
-// The same, rounded from floats that are trained.
-template <class W>
+// The same, rounded from floats that are trained; Packed is the storage without them.
+template <class W, class Packed>
 struct short_with_masters {
     static constexpr bool trained = true;
+    using without_masters = Packed;
     template <class T>
     using weights = typename detail::only_with_float<T, mastered<W>>::type;
 };
 
 struct bf16_weights : short_weights<bf16_panels> {};
-struct bf16_with_masters : short_with_masters<bf16_panels> {};
+struct bf16_with_masters : short_with_masters<bf16_panels, bf16_weights> {};
 struct f16_weights : short_weights<f16_panels> {};
-struct f16_with_masters : short_with_masters<f16_panels> {};
+struct f16_with_masters : short_with_masters<f16_panels, f16_weights> {};
 
 template <index_t group>
 struct int8_weights : short_weights<int8_panels<group>> {};
@@ -77,5 +79,26 @@ struct int2_zero_weights : short_weights<int2_zero_panels<group>> {};
 template <index_t group>
 struct ternary_weights : short_weights<ternary_panels<group>> {};
 struct packed_ternary_weights : short_weights<packed_ternary_panels> {};
+
+// The storage of the upper bits of int8_weights<group>; 8: itself.
+template <int bits, index_t group>
+using prefix_weights =
+    std::conditional_t<bits == 8, int8_weights<group>,
+                       std::conditional_t<bits == 4, int4_zero_weights<group>, int2_zero_weights<group>>>;
+
+// Scales: scale_per_group or scale_per_matrix (core/mastered_codes.hpp).
+template <index_t group, class Scales = scale_per_group>
+struct int8_with_masters : short_with_masters<scaled_codes<code_format<8, group>, Scales>, int8_weights<group>> {};
+template <index_t group, class Scales = scale_per_group>
+struct int4_with_masters : short_with_masters<scaled_codes<code_format<4, group>, Scales>, int4_weights<group>> {};
+template <index_t group, class Scales = scale_per_group>
+struct ternary_with_masters : short_with_masters<scaled_codes<ternary_format<group>, Scales>, ternary_weights<group>> {
+};
+template <class Scales = scale_per_group>
+struct packed_ternary_with_masters
+    : short_with_masters<scaled_codes<ternary_format<whole_rows, true>, Scales>, packed_ternary_weights> {};
+// The upper bits of the codes that int8_with_masters<group> has; 8: these.
+template <int bits, index_t group>
+struct nested_with_masters : short_with_masters<prefix_codes<bits, group>, prefix_weights<bits, group>> {};
 
 MOE_END
