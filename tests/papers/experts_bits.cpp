@@ -1,10 +1,18 @@
 // Papers about experts in few bits; numbers in brackets are the project's list of papers.
 #include "experts/storages.hpp"
+#include "moe/experts/banks.hpp"
+#include "moe/experts/callable_bank.hpp"
 #include "moe/experts/frozen.hpp"
 #include "moe/experts/masters.hpp"
+#include "moe/experts/nested_bank.hpp"
+#include "moe/experts/sign_plane_bank.hpp"
 #include "moe/layer/shared.hpp"
+#include "moe/route/capacity.hpp"
+#include "moe/route/constant_weights.hpp"
 #include "moe/train/adamw.hpp"
+#include "moe/train/expected_cost.hpp"
 #include "moe/train/load_balance.hpp"
+#include "moe/train/sgd.hpp"
 
 using namespace storages;
 
@@ -143,4 +151,189 @@ TEST_CASE("[73] MoTE: ternary experts learn beside the frozen network under a ba
                                         moe::detail::decoded_matrix(codes.up, 0)));
     const auto& kept = layer.part<2>().bank().bank;
     CHECK(moe::testing::same_bits(moe::detail::decoded_matrix(kept.up, 0), moe::detail::decoded_matrix(dense.up, 0)));
+}
+
+namespace {
+
+// One expert as a layer: its bit router sends a token to one of three widths, with weight 1.
+template <class... More, class... Widths>
+auto with_bit_router(std::uint64_t seed, const moe::banks<Widths...>& widths, const More&... more) {
+    const moe::linear_gate<float> gate{{.features = 12, .experts = 3, .seed = seed}};
+    return moe::layer{moe::router{gate, moe::softmax{}, moe::top_k{.k = 1}, moe::constant_weights{}, more...}, widths};
+}
+
+// Runs the layer of every expert on the tokens that the outer router sends to it.
+template <class Layer>
+struct own_layers {
+    std::vector<Layer> layers;
+
+    void operator()(index_t expert, moe::matrix_view<const float> x, moe::matrix_view<float> y) const {
+        moe::cpu cpu;
+        moe::batch<float> in;
+        in.x = x;
+        layers[std::size_t(expert)].forward(cpu, in, y);
+    }
+};
+
+moe::swiglu_bank<float> expert_of(std::uint64_t seed) {
+    auto own = dense_sizes;
+    own.seed = seed;
+    return moe::swiglu_bank<float>{own};
+}
+
+index_t width_of(const moe::linear_gate<float>& gate, std::span<const float> x) {
+    double best = -1e30;
+    index_t at = 0;
+    for (index_t level = 0; level < 3; ++level) {
+        double z = 0;
+        for (index_t k = 0; k < 12; ++k) z += double(gate.weight(0, level, k)) * double(x[std::size_t(k)]);
+        if (z > best) at = level;
+        best = std::max(best, z);
+    }
+    return at;
+}
+
+// y = sum over the two experts of a token of p_e times the width of e that its bit router chose.
+template <class MakeWidths>
+void check_dual_routing(const MakeWidths& make) {
+    using inner = decltype(with_bit_router(1, make(expert_of(1))));
+    own_layers<inner> own;
+    for (std::uint64_t e = 0; e < 3; ++e) own.layers.push_back(with_bit_router(20 + e, make(expert_of(e))));
+    const auto router = small_router<float>(12, 3, 2);
+    const moe::layer layer{router, moe::callable_bank<float, own_layers<inner>>{{.features = 12, .experts = 3}, own}};
+    const auto x = moe::testing::random_matrix<float>(60, 12, 2);
+    const auto y = infer(layer, x);
+    moe::arena memory;
+    moe::cpu cpu;
+    const auto in = of(x);
+    const auto routed = layer.route(cpu, in, memory);
+    index_t seen[3] = {};
+    for (index_t t = 0; t < 60; ++t) {
+        moe::matrix<float> wanted(1, 12), alone(1, 12);
+        for (index_t i = 0; i < 2; ++i) {
+            const std::size_t slot = std::size_t(2 * t + i);
+            const inner& expert = own.layers[std::size_t(routed.routes.expert[slot])];
+            const index_t level = width_of(expert.router().template step<0>(), {x.view().row(t), 12});
+            ++seen[level];
+            const sent<float> to_level(1, {level});
+            const auto one = to_level.batch(x.view().middle_rows(t, 1));
+            const auto of_width = moe::testing::infer(cpu, expert, one);
+            for (index_t k = 0; k < 12; ++k) wanted(0, k) += routed.routes.weight[slot] * of_width(0, k);
+        }
+        CHECK(relative_error(y.view().middle_rows(t, 1), wanted.view()) <= 1e-5);
+    }
+    for (const index_t count : seen) CHECK(count > 5);
+}
+
+}  // namespace
+
+TEST_CASE("[53] D2MoE: the group 0, 1, 2, 4 in 2 bits, and what a plane of signs adds to it") {
+    const float weights[] = {0, 1, 2, 4};
+    const moe::matrix_view<const float> group(weights, 1, 4);
+    moe::sign_planes<moe::whole_rows> w(1, 1, 4, 3);
+    w.assign(0, group);
+    const double third[] = {0.25, 13.0 / 12, 29.0 / 12};
+    moe::matrix<float> got(1, 4);
+    const auto error = [&](int bits) {
+        w.read(0, bits, got.view());
+        double sum = 0;
+        for (index_t k = 0; k < 4; ++k) sum += std::pow(double(weights[k]) - double(got(0, k)), 2);
+        return sum;
+    };
+    CHECK(w.base().scale(0, 0, 0).scale == Approx(4.0 / 3));
+    for (int k = 0; k < 4; ++k) CHECK(w.base().code(0, 0, k) == k);
+    CHECK(error(2) == Approx(5.0 / 9));
+    CHECK(error(3) == Approx(11.0 / 36));
+    for (index_t k = 0; k < 3; ++k) CHECK(double(got(0, k)) == Approx(third[k]));
+    // 4/3 as a float is above it, so what is left of the 4 is below 0: as far away on the other side.
+    CHECK(std::abs(double(got(0, 3)) - 4) == Approx(0.25));
+    CHECK(error(2) - error(3) == Approx(4 * 0.25 * 0.25));
+}
+
+TEST_CASE("[53] D2MoE: an expert errs less with every bit, and less with scales from the inputs it gets") {
+    auto many = dense_sizes;
+    many.experts = 2;
+    const moe::swiglu_bank<float> bank{many};
+    auto x = moe::testing::random_matrix<float>(80, 12, 3);
+    for (index_t t = 0; t < 80; ++t) x(t, 4) *= 9;
+    std::vector<index_t> offset{0, 80, 80}, token(80);
+    for (index_t t = 0; t < 80; ++t) token[std::size_t(t)] = t;
+    moe::plan_view plan;
+    plan.tokens = 80;
+    plan.offset = offset;
+    plan.token = token;
+    moe::cpu cpu;
+    const moe::sign_plane_bank<moe::whole_rows, moe::gated<moe::silu>> own(cpu, bank, x, plan, 5), free(bank, 5);
+    double before = 1, own_sum = 0, free_sum = 0;
+    for (int bits = 2; bits <= 5; ++bits) {
+        const double error = moe::measure_quantization(cpu, bank, own.at(bits), x, plan).experts[0].output_error;
+        CHECK(error < before);
+        before = error;
+        own_sum += error;
+        free_sum += moe::measure_quantization(cpu, bank, free.at(bits), x, plan).experts[0].output_error;
+    }
+    CHECK(own_sum < free_sum);
+    // Nobody sent rows to the other expert.
+    CHECK(moe::testing::same_bits(moe::detail::decoded_matrix(own.at(4).up, 1),
+                                  moe::detail::decoded_matrix(free.at(4).up, 1)));
+}
+
+TEST_CASE("[53] D2MoE: each expert's bit router sends every token of the expert to one of its nested widths") {
+    check_dual_routing([](const moe::swiglu_bank<float>& expert) {
+        const moe::sign_plane_bank<32, moe::gated<moe::silu>> planes(expert, 4);
+        return moe::banks{planes.at(2), planes.at(3), planes.at(4)};
+    });
+    check_dual_routing([](const moe::swiglu_bank<float>& expert) {
+        const auto whole = moe::quantize_bank<moe::int8_weights<32>>(expert);
+        return moe::banks{moe::prefix_bank<2>(whole), moe::prefix_bank<4>(whole), whole};
+    });
+}
+
+TEST_CASE("[53] D2MoE: a width takes its share of the tokens at most, and the output of the others is skipped") {
+    const moe::sign_plane_bank<32, moe::gated<moe::silu>> planes(expert_of(5), 4);
+    const moe::banks widths{planes.at(2), planes.at(3), planes.at(4)};
+    const moe::capacity third{{.factor = 1.0, .priority = moe::capacity_priority::random}};
+    const auto limited = with_bit_router(7, widths, third);
+    const auto x = moe::testing::random_matrix<float>(60, 12, 2);
+    const auto y = infer(limited, x), whole = infer(with_bit_router(7, widths), x);
+    moe::cpu cpu;
+    moe::tape<float> tape;
+    moe::matrix<float> again(60, 12);
+    limited.forward(cpu, of(x), again.view(), tape);
+    index_t kept = 0, skipped = 0;
+    for (index_t level = 0; level < 3; ++level) {
+        CHECK(tape.plan().count(level) <= 20);
+        kept += tape.plan().count(level);
+    }
+    for (index_t t = 0; t < 60; ++t) {
+        const bool zero = std::all_of(y.view().row(t), y.view().row(t) + 12, [](float v) { return v == 0.0f; });
+        skipped += zero;
+        if (!zero) CHECK(std::memcmp(y.view().row(t), whole.view().row(t), 12 * sizeof(float)) == 0);
+    }
+    CHECK(skipped > 0);
+    CHECK(kept + skipped == 60);
+}
+
+TEST_CASE("[53] D2MoE: the loss of expected bits is the mean of the widths at first and lowers them in training") {
+    const moe::sign_plane_bank<32, moe::gated<moe::silu>> planes(expert_of(5), 4);
+    auto layer = with_bit_router(7, moe::banks{planes.at(2), planes.at(3), planes.at(4)});
+    auto& gate = layer.router().step<0>();
+    for (float& w : gate.weight.span()) w *= 1e-3f;
+    auto x = moe::testing::random_matrix<float>(60, 12, 2);
+    for (index_t t = 0; t < 60; ++t) x(t, 0) = 1;  // a constant to learn from
+    const double bits[] = {2, 3, 4};
+    moe::cpu cpu;
+    moe::tape<float> tape;
+    moe::matrix<float> y(60, 12), dy(60, 12), dx(60, 12);
+    double first = 0, last = 0;
+    for (int step = 0; step < 100; ++step) {
+        layer.forward(cpu, of(x), y.view(), tape);
+        last = moe::expected_cost{.cost = bits}(cpu, tape);
+        if (step == 0) first = last;
+        auto gradient = moe::make_gradient(layer);
+        layer.backward(cpu, dy.view(), tape, dx.view(), gradient);
+        moe::sgd{{.learning_rate = 0.3}}.step(layer, gradient);
+    }
+    CHECK(first == Approx(3).epsilon(1e-3));
+    CHECK(last < 2.2);
 }

@@ -57,11 +57,11 @@ struct ternary_digits {
 
 }  // namespace detail
 
-// bits: 8 or 4, or 2 with zero points. group: inputs that share a scale, or whole_rows.
+// bits: 8 or 4, or 2 or 1 with zero points. group: inputs that share a scale, or whole_rows.
 template <int bits_, index_t group_, bool zero_points_ = false>
 struct code_format : detail::scale_format<group_>, detail::bit_fields<bits_> {
-    static_assert(bits_ == 8 || bits_ == 4 || (bits_ == 2 && zero_points_),
-                  "moe: codes have 8 or 4 bits, or 2 with zero points");
+    static_assert(bits_ == 8 || bits_ == 4 || ((bits_ == 2 || bits_ == 1) && zero_points_),
+                  "moe: codes have 8 or 4 bits, or 2 or 1 with zero points");
     static constexpr bool zero_points = zero_points_;
     static constexpr bool ternary = false;
     static constexpr int codes = 1 << bits_;
@@ -107,6 +107,8 @@ template <index_t group>
 using int4_zero_panels = quantized_panels<code_format<4, group, true>>;
 template <index_t group>
 using int2_zero_panels = quantized_panels<code_format<2, group, true>>;
+template <index_t group>
+using sign_panels = quantized_panels<code_format<1, group, true>>;
 template <index_t group>
 using ternary_panels = quantized_panels<ternary_format<group>>;
 using packed_ternary_panels = quantized_panels<ternary_format<whole_rows, true>>;

@@ -10,9 +10,9 @@
 //     byte j of a line and output holds, in its bits from i * bits on, the code of input 4 i + j of the line;
 //               packed ternary weights have it as digit i of base 3
 //
-// So a line is 4 inputs of int8, 8 of int4, 16 of int2 and ternary and 20 of packed ternary weights. Codes have no sign:
-// `zero` is 128, 8 or 1, or a number of each group. Scales are float16, which takes half a bit a weight with groups of 32, or
-// float for whole rows. Codes of inputs and outputs that do not exist count for nothing. The layout is the same on
+// So a line is 4 inputs of int8, 8 of int4, 16 of int2 and ternary, 20 of packed ternary and 32 of 1-bit weights. Codes
+// have no sign: `zero` is 128, 8 or 1, or a number of each group. Scales are float16, which takes half a bit a weight
+// with groups of 32, or float for whole rows. Codes of inputs and outputs that do not exist count for nothing. The layout is the same on
 // every instruction set.
 //
 // What a product does with them (the rule of every backend): a row x is rounded to 8 bits with one scale of its own,

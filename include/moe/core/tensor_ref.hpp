@@ -19,7 +19,8 @@ template <class T>
 inline constexpr int codes_type = 0;
 template <class Format>
 inline constexpr int codes_type<code_byte<Format>> =
-    128 + Format::group / 32 + 8 * (Format::ternary ? (Format::in_byte == 5 ? 3 : 0) : Format::bits / 4) +
+    128 + Format::group / 32 +
+    8 * (Format::bits == 1 ? 4 : Format::ternary ? (Format::in_byte == 5 ? 3 : 0) : Format::bits / 4) +
     (Format::zero_points ? 64 : 0);
 
 template <class T>
@@ -47,6 +48,7 @@ inline std::string name_of(scalar_type type) {
     const bool zero_points = code >= 64;
     const std::string codes = width == 0   ? std::string(zero_points ? "codes of 2" : "ternary codes of 2")
                               : width == 3 ? std::string("ternary codes of 1.6")
+                              : width == 4 ? std::string("codes of 1")
                                            : std::string("codes of ") + std::to_string(4 * width);
     return codes + " bits, a scale for " +
            (group == 0 ? std::string("whole rows") : std::to_string(group) + " inputs") +
