@@ -139,6 +139,11 @@
 #include "moe/layer/iterated.hpp"
 #include "moe/layer/any_layer.hpp"
 
+// Offline work on weights.
+#include "moe/transform/smooth_channels.hpp"
+#include "moe/transform/quantize_gate.hpp"
+#include "moe/transform/balance_calibration.hpp"
+
 // Training: losses and controllers from a tape or a plan, optimisers over the parameters.
 #include "moe/train/load_balance.hpp"
 #include "moe/train/soft_balance.hpp"

@@ -55,6 +55,19 @@ enum batch_need : unsigned {
 
 namespace detail {
 
+inline void check_sequence(std::span<const index_t> sequence, index_t tokens) {
+    if (sequence.empty()) return;
+    if (sequence.front() != 0) throw_value("batch.sequence[0]", "0", std::to_string(sequence.front()));
+    for (std::size_t i = 1; i < sequence.size(); ++i) {
+        if (sequence[i] >= sequence[i - 1]) continue;
+        throw_value(std::string("batch.sequence[") + std::to_string(i) + "]",
+                    std::string("at least ") + std::to_string(sequence[i - 1]), std::to_string(sequence[i]));
+    }
+    if (sequence.back() != tokens) {
+        throw_value("the last of batch.sequence", std::to_string(tokens), std::to_string(sequence.back()));
+    }
+}
+
 // Shapes of everything in a batch; `in.features` is already filled in. Throws, changes nothing.
 template <class T>
 void check_batch(const batch<T>& in, index_t features) {
@@ -72,16 +85,7 @@ void check_batch(const batch<T>& in, index_t features) {
     if (in.state.data != nullptr) require_shape("batch.state", in.state, tokens, in.state.cols);
     if (in.next_state.data != nullptr) require_shape("batch.next_state", in.next_state, tokens, in.next_state.cols);
     if (in.k < 0) throw_value("batch.k", "at least 0 (0: the selector's own)", std::to_string(in.k));
-    if (in.sequence.empty()) return;
-    if (in.sequence.front() != 0) throw_value("batch.sequence[0]", "0", std::to_string(in.sequence.front()));
-    for (std::size_t i = 1; i < in.sequence.size(); ++i) {
-        if (in.sequence[i] >= in.sequence[i - 1]) continue;
-        throw_value(std::string("batch.sequence[") + std::to_string(i) + "]", std::string("at least ") + std::to_string(in.sequence[i - 1]),
-                    std::to_string(in.sequence[i]));
-    }
-    if (in.sequence.back() != tokens) {
-        throw_value("the last of batch.sequence", std::to_string(tokens), std::to_string(in.sequence.back()));
-    }
+    check_sequence(in.sequence, tokens);
 }
 
 // The name of the first thing a step needs and the batch lacks; nullptr if nothing is missing.

@@ -54,7 +54,19 @@ void copy_expert(const From& from, To& to, index_t expert) {
     for_each_product(one, from, to);
 }
 
-inline void check_calibration(index_t features, index_t experts, matrix_view<const float> x, const plan_view& plan) {
+template <class T>
+void require_finite(const char* name, matrix_view<const T> m) {
+    for (index_t i = 0; i < m.rows; ++i) {
+        for (index_t j = 0; j < m.cols; ++j) {
+            if (std::isfinite(m(i, j))) continue;
+            throw_value(std::string(name) + "(" + std::to_string(i) + ", " + std::to_string(j) + ")",
+                        "a finite number", std::to_string(m(i, j)));
+        }
+    }
+}
+
+template <class T>
+void check_calibration(index_t features, index_t experts, matrix_view<const T> x, const plan_view& plan) {
     if (x.cols != features) throw_shape("calibration: x columns", std::to_string(features), std::to_string(x.cols));
     if (plan.experts() != experts) {
         throw_shape("calibration: plan experts", std::to_string(experts), std::to_string(plan.experts()));
@@ -62,13 +74,7 @@ inline void check_calibration(index_t features, index_t experts, matrix_view<con
     if (plan.tokens != x.rows) {
         throw_shape("calibration: plan tokens", std::to_string(x.rows) + " (rows of x)", std::to_string(plan.tokens));
     }
-    for (index_t t = 0; t < x.rows; ++t) {
-        for (index_t k = 0; k < x.cols; ++k) {
-            if (std::isfinite(x(t, k))) continue;
-            throw_value(std::string("calibration: x(") + std::to_string(t) + ", " + std::to_string(k) + ")",
-                        "a finite number", std::to_string(x(t, k)));
-        }
-    }
+    require_finite("calibration: x", x);
 }
 
 struct bank_rows {
