@@ -5,10 +5,13 @@
 #include "moe/transform/balance_calibration.hpp"
 #include "moe/transform/quantize_gate.hpp"
 #include "moe/transform/smooth_channels.hpp"
+#include "papers/run_layer.hpp"
 
 namespace {
 
 using moe::index_t;
+using run_layer::result;
+using run_layer::run;
 
 // Two channels stand out, as behind the norms of large models.
 template <class T>
@@ -24,23 +27,6 @@ moe::matrix<T> with_outliers(index_t tokens, index_t features) {
 template <class T>
 moe::swiglu_bank<T> five_experts(index_t features) {
     return {{.features = features, .hidden = 40, .experts = 5, .seed = 3}};
-}
-
-template <class T>
-struct result {
-    moe::tape<T> tape;
-    moe::matrix<T> y;
-};
-
-template <class T, class Layer>
-result<T> run(const Layer& layer, const moe::matrix<T>& x) {
-    moe::cpu cpu;
-    moe::batch<T> in;
-    in.x = x;
-    result<T> to;
-    to.y = moe::matrix<T>(x.rows(), layer.outputs());
-    layer.forward(cpu, in, to.y.view(), to.tape);
-    return to;
 }
 
 template <class T>

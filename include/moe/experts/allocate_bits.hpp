@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //     allocate_bits(cost [E,W], {1, 2, 3}, budget, {2, 3})   one width per expert, least sum of costs within the budget
-//     allocate_top(score [E], 0.25, 4, 2)                        4 bits for the top quarter, 2 for the rest
+//     allocate_top(score [E], 0.25, 4, 2)                    4 bits for the top quarter, 2 for the rest
+//     mean_bits(bits, parameters)                            what that comes to
 //
 // Source: MC# 2025, integer program over cost(e, w) = frequency^a * gate mass^b * damage(e, w)^c, where at least one
-// expert must have each of some widths; QuantMoE-Bench 2024 for the top fraction and the outlier score. The program is solved
-// exactly: dynamic programming over (expert, bits used, which of the required widths are there).
+// expert must have each of some widths; QuantMoE-Bench 2024 for the top fraction and the outlier score. The program is
+// solved exactly: dynamic programming over (expert, bits used, which of the required widths are there).
 // ties          allocate_bits: any of the equals, always the same one; allocate_top: lower ids
 // errors        negative or NaN costs, widths below 1 or not ascending, a budget that no choice meets: value_error
 // cost          E * budget * W * 2^required
@@ -35,13 +36,15 @@ inline void check_widths(const std::vector<int>& widths) {
     }
 }
 
+inline void check_factor(const char* what, double factor, index_t expert) {
+    if (factor >= 0 && std::isfinite(factor)) return;
+    throw_value(std::string("allocate_bits: ") + what + " of expert " + std::to_string(expert), "finite, at least 0",
+                std::to_string(factor));
+}
+
 inline void check_costs(matrix_view<const double> cost) {
     for (index_t e = 0; e < cost.rows; ++e) {
-        for (index_t w = 0; w < cost.cols; ++w) {
-            if (cost(e, w) >= 0 && std::isfinite(cost(e, w))) continue;
-            throw_value(std::string("allocate_bits: cost of expert ") + std::to_string(e), "finite, at least 0",
-                        std::to_string(cost(e, w)));
-        }
+        for (index_t w = 0; w < cost.cols; ++w) check_factor("cost", cost(e, w), e);
     }
 }
 
@@ -104,6 +107,50 @@ inline std::vector<int> allocate_bits(matrix_view<const double> cost, const std:
         best = chosen[e][best].from;
     }
     return bits;
+}
+
+// How much each factor of a cost counts.
+struct allocation_exponents {
+    double frequency = 1.0, mass = 1.5, damage = 2.0;
+};
+
+// Costs [E,W] = f^a m^b damage^c for allocate_bits. count, mass [E]: routes of every expert and the sum of their
+// weights (metrics/load.hpp), in MC# before renormalisation; f and m are their shares of the total, 0 of a total of 0.
+// damage [E,W]: experts/expert_damage.hpp. With a = b = 0 and c = 2 the costs of a choice sum to the squared error of
+// the layer's output, but for what experts of one token have to do with one another. Factors that are negative or not
+// finite: value_error. Source: MC# 2025, whose code declares c and raises damage to a.
+inline matrix<double> allocation_costs(std::span<const double> count, std::span<const double> mass,
+                                       matrix_view<const double> damage, const allocation_exponents& exponents = {}) {
+    detail::require_size("allocation_costs: count", count, std::size_t(damage.rows));
+    detail::require_size("allocation_costs: mass", mass, std::size_t(damage.rows));
+    for (index_t e = 0; e < damage.rows; ++e) {
+        detail::check_factor("count", count[std::size_t(e)], e);
+        detail::check_factor("mass", mass[std::size_t(e)], e);
+        for (index_t w = 0; w < damage.cols; ++w) detail::check_factor("damage", damage(e, w), e);
+    }
+    const double all_count = std::accumulate(count.begin(), count.end(), 0.0);
+    const double all_mass = std::accumulate(mass.begin(), mass.end(), 0.0);
+    const auto share = [](double part, double all, double exponent) {
+        return std::pow(all == 0 ? 0.0 : part / all, exponent);
+    };
+    matrix<double> cost(damage.rows, damage.cols);
+    for (index_t e = 0; e < damage.rows; ++e) {
+        const double use = share(count[std::size_t(e)], all_count, exponents.frequency) *
+                           share(mass[std::size_t(e)], all_mass, exponents.mass);
+        for (index_t w = 0; w < damage.cols; ++w) cost(e, w) = use * std::pow(damage(e, w), exponents.damage);
+    }
+    return cost;
+}
+
+// Mean of bits weighted by the parameters that have them; 0 of none.
+inline double mean_bits(std::span<const int> bits, std::span<const double> parameters) {
+    detail::require_size("mean_bits: parameters", parameters, bits.size());
+    double sum = 0, all = 0;
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+        sum += double(bits[i]) * parameters[i];
+        all += parameters[i];
+    }
+    return all == 0 ? 0 : sum / all;
 }
 
 // `high` bits for the round(share * E) largest scores, `low` for the rest.

@@ -65,16 +65,24 @@ void require_finite(const char* name, matrix_view<const T> m) {
     }
 }
 
+inline void require_equal(const std::string& what, index_t wanted, index_t got) {
+    if (wanted != got) throw_shape(what, std::to_string(wanted), std::to_string(got));
+}
+
 template <class T>
 void check_calibration(index_t features, index_t experts, matrix_view<const T> x, const plan_view& plan) {
-    if (x.cols != features) throw_shape("calibration: x columns", std::to_string(features), std::to_string(x.cols));
-    if (plan.experts() != experts) {
-        throw_shape("calibration: plan experts", std::to_string(experts), std::to_string(plan.experts()));
-    }
-    if (plan.tokens != x.rows) {
-        throw_shape("calibration: plan tokens", std::to_string(x.rows) + " (rows of x)", std::to_string(plan.tokens));
-    }
+    require_equal("calibration: x columns", features, x.cols);
+    require_equal("calibration: plan experts", experts, plan.experts());
+    require_equal("calibration: plan tokens (rows of x)", x.rows, plan.tokens);
     require_finite("calibration: x", x);
+}
+
+template <class Bank, class Other>
+void check_same_shape(const std::string& what, const Bank& bank, const Other& other) {
+    require_equal(what + ": experts", bank.experts(), other.experts());
+    require_equal(what + ": features", bank.features(), other.features());
+    require_equal(what + ": hidden", bank.hidden(), other.hidden());
+    require_equal(what + ": outputs", bank.outputs(), other.outputs());
 }
 
 struct bank_rows {
@@ -198,13 +206,7 @@ template <class B, class A, class Storage>
 quantization_report measure_quantization(B& b, const ffn_bank<float, A>& bank, const ffn_bank<float, A, Storage>& other,
                                          input_view<float> x, const plan_view& plan) {
     detail::check_calibration(bank.features(), bank.experts(), x, plan);
-    detail::require_shape("measure_quantization: up of an expert", detail::decoded_matrix(other.up, 0).view(),
-                          bank.hidden(), bank.features());
-    detail::require_shape("measure_quantization: down of an expert", detail::decoded_matrix(other.down, 0).view(),
-                          bank.outputs(), bank.hidden());
-    if (other.experts() != bank.experts()) {
-        throw_shape("measure_quantization: experts", std::to_string(bank.experts()), std::to_string(other.experts()));
-    }
+    detail::check_same_shape("measure_quantization", bank, other);
     const auto wanted = detail::rows_of(b, bank, x, plan);
     const auto got = detail::rows_of(b, dequantize_bank(other), x, plan);
     quantization_report report;

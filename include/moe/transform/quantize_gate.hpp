@@ -171,9 +171,7 @@ quantized_gate<linear_gate<float, Math>> quantize_gate(B& b, const linear_gate<f
                                                        input_view<float> features, const gate_rounding& o = {}) {
     using weights = typename Storage::template weights<float>;
     const index_t m = detail::foremost_count(o, gate.columns());
-    if (features.cols != gate.features()) {
-        throw_shape("quantize_gate: features columns", std::to_string(gate.features()), std::to_string(features.cols));
-    }
+    detail::require_equal("quantize_gate: features columns", gate.features(), features.cols);
     detail::require_finite("quantize_gate: features", features);
     detail::require_finite<float>("quantize_gate: weight", detail::decoded_matrix(gate.weight, 0).view());
     std::vector<matrix<float>> rounded;

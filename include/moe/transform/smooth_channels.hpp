@@ -92,9 +92,7 @@ std::vector<double> channel_scales(const ffn_bank<T, A>& bank, const panels<T>& 
                                    const plan_view& plan, const smoothing_options& o = {}) {
     detail::check_smoothing(o);
     detail::check_calibration(bank.features(), bank.experts(), x, plan);
-    if (router.inputs() != bank.features()) {
-        throw_shape("channel_scales: router inputs", std::to_string(bank.features()), std::to_string(router.inputs()));
-    }
+    detail::require_equal("channel_scales: router inputs", bank.features(), router.inputs());
     std::vector<double> scales(std::size_t(x.cols), 0.0);
     for (index_t e = 0; e < bank.experts(); ++e) {
         std::vector<double> weights(scales.size(), 0.0);
