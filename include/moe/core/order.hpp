@@ -30,7 +30,10 @@ MOE_FN bool ranks_before(T a, index_t i, T b, index_t j) {
 template <class T>
 MOE_FN void best_of_row(const T* key, index_t n, index_t* expert, index_t k) {
     index_t found = 0;
+    T worst = std::numeric_limits<T>::infinity();  // of k that are found
     for (index_t e = 0; e < n; ++e) {
+        // Nearly all keys, once there are k: an equal key has the higher index. Not true beside a NaN.
+        if (found == k && key[e] <= worst) continue;
         if (excluded(key[e])) continue;
         if (found == k && !(k > 0 && ranks_before(key[e], e, key[expert[k - 1]], expert[k - 1]))) continue;
         index_t place = found < k ? found++ : k - 1;
@@ -38,6 +41,7 @@ MOE_FN void best_of_row(const T* key, index_t n, index_t* expert, index_t k) {
             expert[place] = expert[place - 1];
         }
         expert[place] = e;
+        if (found == k) worst = key[expert[k - 1]];
     }
     for (; found < k; ++found) expert[found] = -1;
 }
