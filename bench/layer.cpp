@@ -128,6 +128,8 @@ void bench::register_benchmarks() {
     add_all<int8_rows>();
     add_all<int4_32>();
     add_all<int4_zero_32>();
+    add_all<ternary_32>();
+    add_all<ternary_packed>();
     add_stages<f32>();
     add_stages<bf16>();
     add_stages<int8_32>();

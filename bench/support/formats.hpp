@@ -71,7 +71,7 @@ struct coded {
     static double row_bytes(index_t inputs) {
         const index_t group = codes::group == moe::whole_rows ? inputs : codes::group;
         const double scale = sizeof(typename codes::scale) * (codes::zero_points ? 2 : 1);
-        return codes::bits * inputs / 8.0 + scale * static_cast<double>((inputs + group - 1) / group);
+        return 4.0 * inputs / codes::together + scale * static_cast<double>((inputs + group - 1) / group);
     }
     static double rate(index_t threads, long rounds) {
         const auto chains = [](long n, float& result) { return int_dot_chains(n, result); };
@@ -93,6 +93,13 @@ struct int4_32 : coded<moe::int4_weights<32>> {
 };
 struct int4_zero_32 : coded<moe::int4_zero_weights<32>> {
     static constexpr const char* name = "int4_zero_32";
+};
+// Weights of -1, 0 and 1 in 2 bits; and five of them in a byte, 1.6 bits, under one scale a row.
+struct ternary_32 : coded<moe::ternary_weights<32>> {
+    static constexpr const char* name = "ternary_32";
+};
+struct ternary_packed : coded<moe::packed_ternary_weights> {
+    static constexpr const char* name = "ternary_packed";
 };
 
 // Bytes of weights that lie between two uses of the same ones: 512 MiB, and twice the last cache.
