@@ -1,5 +1,7 @@
 // tests/io: banks that keep their weights in a short format are read from checkpoints without floats between
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
 #include "io/files.hpp"
 #include "moe/io/bind_weights.hpp"
 #include "moe/io/checkpoint_writer.hpp"
@@ -90,6 +92,61 @@ TEST_CASE("a bfloat16 bank rounds other checkpoints once, as a float bank that i
         CHECK(codes(b.up) == codes(floats.up));
         CHECK(codes(b.down) == codes(floats.down));
     }
+}
+
+namespace {
+
+// Whether reading into the storage gives the bytes that quantising the float bank gives.
+template <class Storage>
+bool rounds_as_quantize_bank(const moe::checkpoint& file) {
+    const auto got = read<moe::ffn_bank<float, moe::gated<moe::silu>, Storage>>(file);
+    const auto wanted = moe::quantize_bank<Storage>(read<moe::swiglu_bank<float>>(file));
+    const auto same = [](const auto& a, const auto& b) {
+        return a.span().size_bytes() == b.span().size_bytes() &&
+               std::memcmp(a.span().data(), b.span().data(), a.span().size_bytes()) == 0;
+    };
+    return same(got.gate, wanted.gate) && same(got.up, wanted.up) && same(got.down, wanted.down);
+}
+
+}  // namespace
+
+TEST_CASE("a bank in codes is read from safetensors of any type as the float bank quantised: the same bytes") {
+    for (const auto type : {moe::stored_type::f32, moe::stored_type::bf16, moe::stored_type::f16}) {
+        const scratch_folder at;
+        write(at.path(), type);
+        const moe::checkpoint file(at.path());
+        CHECK(rounds_as_quantize_bank<moe::int8_weights<32>>(file));
+        CHECK(rounds_as_quantize_bank<moe::int8_weights<moe::whole_rows>>(file));
+        CHECK(rounds_as_quantize_bank<moe::int4_weights<64>>(file));
+        CHECK(rounds_as_quantize_bank<moe::int4_zero_weights<32>>(file));
+        CHECK(rounds_as_quantize_bank<moe::ternary_weights<32>>(file));
+        CHECK(rounds_as_quantize_bank<moe::packed_ternary_weights>(file));
+    }
+}
+
+TEST_CASE("a layer read from safetensors into int8 answers as the one in floats, within the error of 8 bits") {
+    const scratch_folder at;
+    write(at.path(), moe::stored_type::f32);
+    const moe::checkpoint file(at.path());
+    const auto run = [&](auto bank) {
+        moe::linear_gate<float> gate{{.features = features, .experts = experts}};
+        const moe::layer layer{moe::router{std::move(gate), moe::softmax{}, moe::top_k{.k = 1}}, std::move(bank)};
+        moe::matrix<float> x(9, features);
+        for (std::size_t i = 0; i < x.span().size(); ++i) x.span()[i] = float(int(i * 7 % 23) - 11) / 8;
+        moe::batch<float> in;
+        in.x = x.view();
+        moe::cpu cpu;
+        return layer(cpu, in);
+    };
+    const moe::matrix<float> wanted = run(read<moe::swiglu_bank<float>>(file));
+    const moe::matrix<float> got = run(read<moe::ffn_bank<float, moe::gated<moe::silu>, moe::int8_weights<32>>>(file));
+    double error = 0, size = 0;
+    for (std::size_t i = 0; i < got.span().size(); ++i) {
+        error += std::pow(double(got.span()[i]) - double(wanted.span()[i]), 2);
+        size += std::pow(double(wanted.span()[i]), 2);
+    }
+    CHECK(error > 0);
+    CHECK(std::sqrt(error / size) < 0.03);
 }
 
 TEST_CASE("a bank with masters takes a checkpoint's floats, and rounds what its kernels read") {
