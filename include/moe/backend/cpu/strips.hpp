@@ -129,18 +129,22 @@ inline constexpr index_t fold = 128;
 template <class P>
 void multiply_slice(const typename P::input* const* a, index_t rows, index_t first, const typename P::weight* b,
                     index_t lines, typename P::scalar* c, bool add, const upcoming& next, index_t columns = P::width) {
-    using N = narrow_tile<P>;
-    const index_t narrow = columns <= N::most_columns ? rows / N::rows : 0;
-    const index_t rest = narrow * N::rows;
-    read_ahead_shares ahead(next, narrow + ceil_divide(rows - rest, P::tile_rows), lines);
+    constexpr index_t high = narrow_tile_rows<P>;
     const auto elements = [&](index_t row) { return row_elements<typename P::input>{a + row, first}; };
-    for (index_t row = 0; row < rest; row += N::rows) {
-        multiply_tile<P, N::rows, N::vectors, true>(elements(row), b, lines, c + std::ptrdiff_t(row) * P::width, add,
-                                                    ahead.next(), columns);
+    const auto sums = [&](index_t row) { return c + std::ptrdiff_t(row) * P::width; };
+    index_t narrow = 0;  // tiles
+    if constexpr (high > 0) {
+        if (columns <= P::width - P::vector::size) narrow = rows / high;
+    }
+    const index_t rest = narrow * high;
+    read_ahead_shares ahead(next, narrow + ceil_divide(rows - rest, P::tile_rows), lines);
+    if constexpr (high > 0) {
+        for (index_t row = 0; row < rest; row += high) {
+            multiply_tile<P, high, 1>(elements(row), b, lines, sums(row), add, ahead.next(), columns);
+        }
     }
     for_tiles(rows - rest, P::tile_rows, [&](index_t row, index_t count, index_t, index_t) {
-        multiply_rows<P>(count, elements(rest + row), b, lines, c + std::ptrdiff_t(rest + row) * P::width, add,
-                         ahead.next());
+        multiply_rows<P>(count, elements(rest + row), b, lines, sums(rest + row), add, ahead.next(), columns);
     });
 }
 

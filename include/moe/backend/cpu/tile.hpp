@@ -158,14 +158,13 @@ struct column_elements {
     }
 };
 
-// All columns of the panel; or where it is `narrow`, at least as many as exist.
-template <class P, index_t rows, index_t vectors = tile_vectors<P>(rows), bool narrow = false, class A>
+// At least the first `columns` columns.
+template <class P, index_t rows, index_t vectors = tile_vectors<P>(rows), class A>
 inline void multiply_tile(const A& elements, const typename P::weight* b, index_t depth, typename P::scalar* c,
                           bool add, const read_ahead& share, index_t columns = P::width) {
     using V = typename P::vector;
-    const index_t end = narrow ? columns : P::width;
-    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, ceil_divide(end, vectors * V::size));
-    for (index_t column = 0; column < end; column += vectors * V::size) {
+    paced_read_ahead<is_alone(rows, P::tile_rows)> ahead(share, P::width / (vectors * V::size));
+    for (index_t column = 0; column < columns; column += vectors * V::size) {
         V sum[std::size_t{rows}][std::size_t{vectors}];
         unroll<rows>([&](auto i)
                          MOE_INLINE_LAMBDA { unroll<vectors>([&](auto j) MOE_INLINE_LAMBDA { sum[i][j] = V(0); }); });
@@ -208,22 +207,17 @@ inline void multiply_tile(const A& elements, const typename P::weight* b, index_
 // A tile of 1 to P::tile_rows rows.
 template <class P, index_t most = P::tile_rows, class A>
 void multiply_rows(index_t rows, const A& a, const typename P::weight* b, index_t depth, typename P::scalar* c,
-                   bool add, const read_ahead& ahead) {
+                   bool add, const read_ahead& ahead, index_t columns = P::width) {
     if constexpr (most > 1) {
-        if (rows < most) return multiply_rows<P, most - 1>(rows, a, b, depth, c, add, ahead);
+        if (rows < most) return multiply_rows<P, most - 1>(rows, a, b, depth, c, add, ahead, columns);
     }
-    multiply_tile<P, most>(a, b, depth, c, add, ahead);
+    multiply_tile<P, most>(a, b, depth, c, add, ahead, columns);
 }
 
-// The tile of panels that lack columns: where one as high as others takes a whole line at a time, one of half as many
-// columns and twice the rows that takes a vector.
+// Rows of a tile of one vector for panels that lack columns, where other tiles take a whole line at a time; else 0.
 template <class P>
-struct narrow_tile {
-    static constexpr bool whole_line = tile_vectors<P>(P::tile_rows) * P::vector::size == P::width;
-    static constexpr index_t rows = whole_line ? 2 * P::tile_rows : P::tile_rows;
-    static constexpr index_t vectors = whole_line ? 1 : tile_vectors<P>(P::tile_rows);
-    static constexpr index_t most_columns = P::width - vectors * P::vector::size;  // with which it has less to do
-};
+inline constexpr index_t narrow_tile_rows =
+    tile_vectors<P>(P::tile_rows) * P::vector::size == P::width ? 2 * P::tile_rows : 0;
 
 // Cuts `rows` into tiles of at most `most` rows whose sizes differ by at most one: 32 = 6 6 5 5 5 5.
 // f(first, rows, tile, tiles)
