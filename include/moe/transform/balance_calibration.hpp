@@ -12,7 +12,7 @@
 // the router and the scales of channels keep to the batch that stands for the data.
 // errors        counts or loads below 0, a ratio that is negative or not finite, offsets that do not cut the plan's
 //               tokens into sequences: value_error; sizes that differ: shape_error
-// cost          E S for every sequence that is added
+// cost          E + S for every sequence that is added and for every expert that none can help
 #pragma once
 
 #include <cmath>
@@ -53,6 +53,16 @@ inline void require_count(const char* what, std::int64_t count) {
     if (count < 0) throw_value(std::string("balance_calibration: ") + what, "at least 0", std::to_string(count));
 }
 
+// The expert with the fewest rows below what is needed that may yet be helped, or -1.
+inline index_t poorest(const calibration_choice& so_far, const std::vector<bool>& helpless) {
+    index_t least = -1;
+    for (std::size_t e = 0; e < helpless.size(); ++e) {
+        if (helpless[e] || double(so_far.counts[e]) >= so_far.needed) continue;
+        if (least < 0 || so_far.counts[e] < so_far.counts[std::size_t(least)]) least = static_cast<index_t>(e);
+    }
+    return least;
+}
+
 // The unused sequence with the most rows for an expert, or -1.
 inline index_t richest(matrix_view<const index_t> pool, const std::vector<bool>& used, index_t expert) {
     index_t best = -1;
@@ -83,21 +93,18 @@ inline calibration_choice balance_calibration(std::span<const index_t> counts, m
         for (index_t e = 0; e < pool.cols; ++e) detail::require_count("pool", pool(s, e));
     }
     std::vector<bool> used(std::size_t(pool.rows), false);
-    for (;;) {
-        index_t add = -1, poorest = -1;
-        for (index_t e = 0; e < pool.cols; ++e) {
-            const std::int64_t own = to.counts[std::size_t(e)];
-            if (double(own) >= to.needed || (poorest >= 0 && own >= to.counts[std::size_t(poorest)])) continue;
-            const index_t best = detail::richest(pool, used, e);
-            if (best < 0) continue;
-            poorest = e;
-            add = best;
+    std::vector<bool> helpless(counts.size(), false);
+    for (index_t e = detail::poorest(to, helpless); e >= 0; e = detail::poorest(to, helpless)) {
+        const index_t add = detail::richest(pool, used, e);
+        if (add < 0) {
+            helpless[std::size_t(e)] = true;  // for good: sequences only become fewer
+            continue;
         }
-        if (add < 0) return to;
         used[std::size_t(add)] = true;
         to.sequences.push_back(add);
-        for (index_t e = 0; e < pool.cols; ++e) to.counts[std::size_t(e)] += pool(add, e);
+        for (index_t i = 0; i < pool.cols; ++i) to.counts[std::size_t(i)] += pool(add, i);
     }
+    return to;
 }
 
 MOE_END
