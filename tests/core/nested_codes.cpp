@@ -96,7 +96,7 @@ TEST_CASE("a nested scale errs less than the covering scale in what counts, and 
         return w;
     };
     const auto covering = rounded<64>(m);
-    const auto joint = searched({});
+    const auto joint = searched({.bits_8 = 1, .bits_4 = 1, .bits_2 = 1});
     const auto narrow = searched({.bits_8 = 0, .bits_4 = 0, .bits_2 = 1});
     const auto wide = searched({.bits_8 = 1, .bits_4 = 0, .bits_2 = 0});
     const auto error_2 = [&](const auto& w) { return squared_error(m, moe::prefix_of<2>(w)); };

@@ -74,7 +74,8 @@ TEST_CASE("scales searched for all widths err less than rounded ones, and for no
     moe::cpu cpu;
     const auto rounded = moe::quantize_bank<moe::int8_weights<32>>(bank);
     const auto nearest = moe::measure_nested(cpu, bank, rounded, x, routes.plan);
-    const auto [nested, report] = moe::quantize_nested<32>(cpu, bank, x, routes.plan);
+    const moe::width_importance importance{.bits_8 = 1, .bits_4 = 1, .bits_2 = 1};
+    const auto [nested, report] = moe::quantize_nested<32>(cpu, bank, x, routes.plan, importance);
     const auto of_4 = moe::prefix_bank<4>(nested);
     const auto of_2 = moe::prefix_bank<2>(nested);
     CHECK(moe::measure_quantization(cpu, bank, of_4, x, routes.plan).experts[0].output_error ==
@@ -114,7 +115,8 @@ TEST_CASE("a search for nested scales names an importance that is none") {
     };
     CHECK_THROWS_WITH(run({.bits_4 = -1}), Catch::Contains("importance of 4 bits") && Catch::Contains("-1"));
     CHECK_THROWS_AS(run({.bits_8 = std::numeric_limits<double>::quiet_NaN()}), moe::value_error);
-    CHECK_THROWS_AS(moe::quantize_nested<32>(cpu, bank, moe::matrix<float>(6, 20), routes.plan), moe::shape_error);
+    const moe::matrix<float> narrow(6, 20);
+    CHECK_THROWS_AS(moe::quantize_nested<32>(cpu, bank, narrow, routes.plan, {.bits_8 = 1}), moe::shape_error);
 }
 
 TEST_CASE("prefixes of 2 bits are saved under a name of their own, and no other format loads them") {

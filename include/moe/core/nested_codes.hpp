@@ -43,10 +43,12 @@ constexpr code_scale prefix_scale(const code_scale& of_8) {
     return {of_8.scale * step, (128.0f - (step - 1) / 2) / step};
 }
 
-// What a width counts in the search of a scale, at least 0 each, in squares of weights: equal numbers mostly serve the
-// fewest bits, which err most.
+// What a width counts in the search of a scale, at least 0 each, in squares of weights. No default suits: fewer bits
+// err most and want the largest weights clipped, which costs more bits most. With equal numbers 2 bits decide (normal
+// weights, groups of 32: outputs of 2 bits err 56 % in place of 62 %, those of 8 bits 9 % in place of 1 %), so leave
+// out, or count little, what is rarely used.
 struct width_importance {
-    double bits_8 = 1, bits_4 = 1, bits_2 = 1;
+    double bits_8 = 0, bits_4 = 0, bits_2 = 0;
 };
 
 namespace detail {
@@ -64,7 +66,7 @@ void for_each_width(const width_importance& importance, const F& f) {
 // Of a group of weights, as stored. A group that is not finite, or all 0, keeps its covering scale.
 template <index_t group>
 code_scale nested_scale(std::span<const float> weights, std::span<const double> moments,
-                        const width_importance& importance = {}) {
+                        const width_importance& importance) {
     using whole = code_format<8, group>;
     const auto error = [&](const code_scale& s) {
         double sum = 0;

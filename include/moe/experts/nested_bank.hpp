@@ -1,10 +1,10 @@
 // experts/nested_bank: a bank of 8 bits a weight that serves as banks of 4 and 2
 // SPDX-License-Identifier: Apache-2.0
 //
-//     auto [nested, report] = moe::quantize_nested<32>(cpu, bank, x, tape.plan());   scales searched for all widths
-//     auto nested = moe::quantize_bank<moe::int8_weights<32>>(bank);                 or any other bank of 8 bits
-//     auto of_4 = moe::prefix_bank<4>(nested);                                       upper bits, int4_zero_weights<32>
-//     auto of_2 = moe::prefix_bank<2>(nested);                                       int2_zero_weights<32>
+//     auto [nested, report] = moe::quantize_nested<32>(cpu, bank, x, tape.plan(), {.bits_8 = 1, .bits_4 = 1});
+//     auto nested = moe::quantize_bank<moe::int8_weights<32>>(bank);      or any other bank of 8 bits
+//     auto of_4 = moe::prefix_bank<4>(nested);                            upper bits, int4_zero_weights<32>
+//     auto of_2 = moe::prefix_bank<2>(nested);                            int2_zero_weights<32>
 //
 // core/nested_codes.hpp says what a prefix stands for. Prefixes are banks like any other, with panels of their own:
 // one expert in 8 bits and the next in 2 stand side by side in moe::banks. Biases and the activation are those of the
@@ -75,7 +75,7 @@ struct nested_bank {
 template <index_t group, class B, class A>
 nested_bank<ffn_bank<float, A, int8_weights<group>>> quantize_nested(B& b, const ffn_bank<float, A>& bank,
                                                                      input_view<float> x, const plan_view& plan,
-                                                                     const width_importance& importance = {}) {
+                                                                     const width_importance& importance) {
     detail::check_importance(importance);
     detail::check_calibration(bank.features(), bank.experts(), x, plan);
     auto to = quantize_bank<int8_weights<group>>(bank);
