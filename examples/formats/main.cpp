@@ -124,4 +124,6 @@ int main() {
     print_row<moe::int4_weights<32>>("int4, groups of 32", settings, x);
     print_row<moe::int4_zero_weights<32>>("int4, groups of 32, zero points", settings, x);
     print_row<moe::int4_weights<128>>("int4, groups of 128", settings, x);
+    print_row<moe::ternary_weights<32>>("ternary, groups of 32", settings, x);
+    print_row<moe::packed_ternary_weights>("ternary, whole rows, five in a byte", settings, x);
 }
