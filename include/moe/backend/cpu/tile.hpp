@@ -49,27 +49,34 @@ struct read_ahead {
     std::size_t step = 0;  // bytes for each step of the tile's depth
 };
 
-// Asks for a share while a tile passes all its depth `passes` times. A step that asks for several cache lines takes them from places far
-// apart: several streams at a time have more of the memory's banks at work than one, which gives a fifth more bytes a
-// second. A tile that is alone with its slice asks for it in the first cache.
+// Asks for a share while a tile passes all its depth `passes` times. A step that asks for several cache lines takes them
+// from places far apart: several streams at a time have more of the memory's banks at work than one, which gives a fifth
+// more bytes a second. A tile that is alone with its slice asks for it in the first cache, and every other step for the
+// second halves of the streams: twice as many.
 template <bool alone = false>
 class paced_read_ahead {
 public:
     // With nothing to ask for it asks for what is in the cache, which costs less than a test in every step.
     paced_read_ahead(const read_ahead& share, index_t passes)
         : next_(share.bytes > 0 ? share.first : reinterpret_cast<std::uintptr_t>(&share)),
-          step_(share.step / static_cast<std::size_t>(passes)) {
+          step_(share.step / static_cast<std::size_t>(passes)),
+          two_steps_(2 * step_) {
         constexpr std::size_t line = storage_alignment;
         if (step_ <= line) return;
         const std::size_t streams = (step_ + line - 1) / line;
         stream_ = (share.bytes / streams + line - 1) / line * line;
         end_ = streams * stream_;
         step_ /= streams;
+        if constexpr (alone) {
+            two_steps_ = step_;
+            step_ = stream_ / 2;
+        }
     }
     MOE_INLINE void advance() {
         ask(next_);
         for (std::uintptr_t i = stream_; i < end_; i += stream_) ask(next_ + i);
         next_ += step_;
+        if constexpr (alone) step_ = two_steps_ - step_;
     }
     // The same where a step asks for a line at most.
     bool asks_for_a_line() const { return end_ == stream_; }
@@ -84,7 +91,8 @@ private:
     }
 
     std::uintptr_t next_;
-    std::size_t step_, stream_ = 0, end_ = 0;  // bytes: that a stream moves on in a step, of a stream, of all
+    std::size_t step_, two_steps_;      // bytes that a stream moves on; a step back counts modulo 2^64
+    std::size_t stream_ = 0, end_ = 0;  // bytes of a stream, and of all
 };
 
 // Whether a tile of so few rows is the only one: two have more, in for_tiles.
