@@ -26,6 +26,8 @@ TEST_CASE("balance losses keep the laws") {
     CHECK(laws(moe::importance_cv2{.from = moe::probabilities::route_weights}) == no_violations);
     CHECK(laws(moe::load_cv2{.k = 2}) == no_violations);
     CHECK(laws(moe::router_similarity{}) == no_violations);
+    const std::vector<double> cost{1, 2, 0.5, -3, 1};
+    CHECK(laws(moe::expected_cost{.cost = cost}) == no_violations);
 }
 
 TEST_CASE("entropies and targets keep the laws") {

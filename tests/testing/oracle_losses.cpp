@@ -145,12 +145,15 @@ TEST_CASE("without noise, the load is that of the best logits") {
     });
 }
 
-TEST_CASE("a balance loss shares nulls, averages groups and weighs by cost as its formula says") {
+TEST_CASE("a balance loss shares nulls, averages groups and weighs by cost as its formula says, an expected cost only weighs") {
     const row cost{1, 2, 0.5, 3, 1};
     agrees(moe::load_balance{.cost = cost}, [&](const sample& s) {
         row f = means(s, [&](index_t t, index_t e) { return has(s, t, e) / double(s.slots); });
         for (std::size_t e = 0; e < f.size(); ++e) f[e] *= cost[e];
         return double(s.experts) * dot(f, means(s, [&](index_t t, index_t e) { return s.x(t, e); }));
+    });
+    agrees(moe::expected_cost{.coefficient = 2, .cost = cost}, [&](const sample& s) {
+        return 2 * dot(cost, means(s, [&](index_t t, index_t e) { return s.x(t, e); }));
     });
     agrees(moe::load_balance{.null_experts = 2}, [](const sample& s) {
         row f = means(s, [&](index_t t, index_t e) { return has(s, t, e) / double(s.slots); });
